@@ -1,0 +1,49 @@
+"""What can go wrong for a user, and the exit code each kind ends with.
+
+Raise one of these with one clear sentence: what was wrong, where (file, line, key), what to do. The command line
+prints the sentence on standard error without a stack trace. Everything else that is raised is a bug of mmcs.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+
+class MmcsError(Exception):
+    """Base of the errors that end a command with one sentence."""
+
+    exit_code = 1
+
+
+class UserError(MmcsError, ValueError):
+    """A mistake in what was typed or configured: exit code 2."""
+
+    exit_code = 2
+
+
+class DataError(MmcsError):
+    """Data that cannot be used (damaged, empty, of an unknown format): exit code 3."""
+
+    exit_code = 3
+
+
+def exit_code_of(error: BaseException) -> int | None:
+    """The exit code for an error that deserves one sentence, or None for a bug that deserves its stack trace."""
+    if isinstance(error, MmcsError):
+        return error.exit_code
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
+        return 1
+    return None
+
+
+def report(error: BaseException) -> int:
+    """Prints the one sentence for ``error`` on standard error and returns the exit code; re-raises a bug."""
+    code = exit_code_of(error)
+    if code is None:
+        raise error
+    text = str(error)
+    if isinstance(error, OSError):
+        text = f"{error.strerror} while writing or reading {error.filename or 'a file'}; nothing unfinished was kept."
+    print(f"mmcs: error: {' '.join(text.split())}", file=sys.stderr)
+    return code

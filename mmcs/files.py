@@ -1,0 +1,60 @@
+"""Atomic writes: a file or folder appears under its name only when it is complete.
+
+Whatever mmcs leaves on disk is written through these two, so an interrupted command never leaves something that
+looks finished. The unfinished part lies beside the target under a dotted name and is removed on an error.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmcs.errors import UserError
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path in the target's folder (made if missing); on success it replaces ``path``."""
+    target = Path(path)
+    _make_parent(target)
+    partial = target.parent / f".{target.name}.{os.getpid()}.partial"
+    try:
+        yield partial
+        with partial.open("rb") as handle:
+            os.fsync(handle.fileno())
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields an empty temporary folder beside ``path``; on success it takes that name.
+
+    Raises:
+        UserError: ``path`` exists already and is not an empty folder.
+    """
+    target = Path(path)
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise UserError(f"{target} exists already; remove it or name another folder.")
+    _make_parent(target)
+    partial = target.parent / f".{target.name}.{os.getpid()}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        if target.exists():
+            target.rmdir()
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _make_parent(target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{target} cannot be written: {target.parent} is not a folder.") from None
