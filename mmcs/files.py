@@ -58,3 +58,8 @@ def _make_parent(target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"{target} cannot be written: {target.parent} is not a folder.") from None
+
+
+def cache_folder() -> Path:
+    """Where mmcs keeps what it can compute again: ``$MMCS_CACHE``, else ``~/.cache/mmcs``."""
+    return Path(os.environ.get("MMCS_CACHE") or Path.home() / ".cache" / "mmcs")

@@ -1,0 +1,97 @@
+"""Where the configuration lies, and one clear sentence for what Hydra would answer with a page.
+
+``mmcs.train`` composes through here before Hydra runs anything, so that a mistake leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mmcs.errors import UserError
+
+
+def conf_dir() -> Path:
+    """``conf/`` beside the package in a checkout, else the copy that the wheel carries inside the package."""
+    package = Path(__file__).parent
+    checkout = package.parent / "conf"
+    return checkout if (checkout / "train.yaml").is_file() else package / "conf"
+
+
+def compose_config(overrides: Sequence[str]) -> DictConfig:
+    """The configuration that ``overrides`` (as typed on the command line) describe, not yet resolved.
+
+    Raises:
+        UserError: an unknown key, group or name (the sentence lists the known ones), or a malformed override.
+    """
+    for override in overrides:
+        if re.match(r"\+{1,2}(?!trainer\.|hydra[./])", override):
+            raise UserError(f"{override!r} adds a key that nothing reads; keys are set without '+' (only trainer.* takes more).")
+    try:
+        for override in overrides:
+            try:
+                OverridesParser.create().parse_override(override)
+            except HydraException:
+                raise UserError(f"cannot read {override!r}; an override is KEY=VALUE, lists are [a,b] in quotes.") from None
+        return _compose(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_sentence(error, overrides)) from None
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain dictionaries with every interpolation resolved.
+
+    Raises:
+        UserError: a mandatory value (``???``) that nobody set, or an interpolation to nowhere.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UserError(f"{', '.join(missing)} must be set, for example {missing[0]}=…")
+    try:
+        return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise UserError(_sentence(error, ())) from None
+
+
+def _sentence(error: Exception, overrides: Sequence[str]) -> str:
+    text = str(error)
+    key = re.search(r"Could not override '([^']+)'", text)
+    if key:
+        return _unknown_key(key[1], [o for o in overrides if "=" in o and "." not in o.split("=")[0]])
+    option = re.search(r"Could not find '([^']+)'\s+Available options in '([^']+)':\s*(.*?)\s*(?:Config search path|$)", text, re.S)
+    if option:
+        group, name = option[1].rsplit("/", 1)
+        known = option[3].split()
+        return f"there is no {group}={name}; known: {', '.join(known)}.{_close(name, known)}"
+    return " ".join(text.split("\n")[0].split())
+
+
+def _unknown_key(key: str, choices: Sequence[str]) -> str:
+    """``choices``: the overrides that choose a group's file, so that the keys listed are those of the chosen one."""
+    *path, name = key.split(".")
+    node: Any = _compose([choice for choice in choices if choice.split("=")[0] != key])
+    for part in path:
+        node = node.get(part) if isinstance(node, DictConfig) and part in node else None
+    if not isinstance(node, DictConfig):
+        return f"unknown key {key!r}: there is no {'.'.join(path)!r} in the configuration."
+    known = [str(k) for k in node if k != "_target_"]
+    return f"unknown key {key!r}; known keys{' of ' + '.'.join(path) if path else ''}: {', '.join(known)}.{_close(name, known)}"
+
+
+def _close(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,174 @@
+"""TREC files: a run and its qrels per language and direction, so that outside tools can recompute every figure.
+
+Beside them ``….queries.tsv`` holds each query's exact rank, which runs cut at depth 100 cannot tell; paired statistics
+read it. Evaluation writes these files, the report reads them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmcs.errors import DataError, UserError
+from mmcs.evaluation.protocols import TASKS, Ranking
+from mmcs.files import atomic_file
+
+HEADER = "query\tgroup\trank\ttext"
+
+
+@dataclass(frozen=True)
+class Queries:
+    """What a ``….queries.tsv`` holds: (N,) queries of one language and direction, in step with each other."""
+
+    suite: str
+    split: str
+    language: str
+    task: str
+    ids: list[str]
+    groups: list[str]
+    ranks: NDArray[np.int64]
+    texts: list[str]
+
+
+def escape_id(name: str) -> str:
+    """An id without white space, as TREC files want it: white space, control characters and ``%`` as %XX of UTF-8."""
+    return re.sub(r"[\s%\x00-\x1f\x7f]", lambda match: quote(match.group(), safe=""), name)
+
+
+def unescape_id(name: str) -> str:
+    """Undoes ``escape_id``."""
+    return unquote(name)
+
+
+def write_rankings(folder: Path, rankings: Iterable[Ranking], system: str = "mmcs") -> None:
+    """Writes ``{suite}.{split}.{language}.{task}`` with the endings ``.run.gz``, ``.qrels``, ``.queries.tsv``.
+
+    Args:
+        folder: a run's ``retrieval`` folder, made if missing.
+        rankings: from ``mmcs.evaluation.protocols.retrieve``.
+        system: the last column of the run files.
+
+    Raises:
+        UserError: a suite or split whose name cannot stand in a file's name.
+    """
+    for ranking in rankings:
+        stem = Path(folder) / _stem(ranking)
+        # No file name and no time inside the gzip: the same ranking gives the same bytes.
+        with (
+            atomic_file(f"{stem}.run.gz") as path,
+            path.open("wb") as raw,
+            gzip.GzipFile("", "wb", compresslevel=3, fileobj=raw, mtime=0) as packed,
+            io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as lines,
+        ):
+            _write_run(lines, ranking, escape_id(system))
+        with atomic_file(f"{stem}.qrels") as path:
+            path.write_text(_qrels(ranking), encoding="utf-8", newline="\n")
+        with atomic_file(f"{stem}.queries.tsv") as path:
+            path.write_text(_queries(ranking), encoding="utf-8", newline="\n")
+
+
+def read_queries(path: Path) -> Queries:
+    """Reads a ``….queries.tsv``.
+
+    Raises:
+        DataError: the file is not what ``write_rankings`` writes.
+    """
+    names = path.name.removesuffix(".queries.tsv").rsplit(".", 3)
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is damaged ({error}); evaluate the model again.") from error
+    if len(names) != 4 or names[3] not in TASKS or lines[0] != HEADER or lines[-1]:
+        raise DataError(f"{path} is not a whole queries file of mmcs; evaluate the model again.")
+    table = [line.split("\t") for line in lines[1:-1]]
+    for number, fields in enumerate(table, start=2):
+        if len(fields) != 4 or not fields[2].isdecimal():
+            raise DataError(f"{path}, line {number}: expected query, group, rank and text between tabs.")
+    suite, split, language, task = names
+    return Queries(
+        suite=suite,
+        split=split,
+        language=language,
+        task=task,
+        ids=[unescape_id(fields[0]) for fields in table],
+        groups=[unescape_id(fields[1]) for fields in table],
+        ranks=np.array([int(fields[2]) for fields in table], np.int64),
+        texts=[fields[3] for fields in table],
+    )
+
+
+def read_run(path: Path) -> dict[str, list[str]]:
+    """Reads a ``….run.gz``: query id → gallery ids, best first.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                query, _, document, *_ = line.split(" ")
+                found[unescape_id(query)].append(unescape_id(document))
+    except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
+        raise DataError(f"{path} is damaged ({error}); evaluate the model again.") from error
+    return dict(found)
+
+
+def _stem(ranking: Ranking) -> str:
+    for what, name in (("suite", ranking.suite), ("split", ranking.split), ("language", ranking.language)):
+        if not re.fullmatch(r"[\w-]+", name, re.ASCII):
+            raise UserError(f"the {what} {name!r} names files: use letters, digits, '_' and '-'.")
+    return f"{ranking.suite}.{ranking.split}.{ranking.language}.{ranking.task}"
+
+
+def _write_run(handle: io.TextIOWrapper, ranking: Ranking, system: str) -> None:
+    documents = [escape_id(name) for name in ranking.gallery_ids]
+    scores = strictly_decreasing(ranking.scores)
+    for query, columns, values in zip(ranking.query_ids, ranking.indices.tolist(), scores.tolist(), strict=True):
+        name = escape_id(query)
+        handle.writelines(
+            f"{name} Q0 {documents[column]} {place} {value:.9g} {system}\n"
+            for place, (column, value) in enumerate(zip(columns, values, strict=True), start=1)
+        )
+
+
+def strictly_decreasing(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores (N, K) in falling order, equal ones moved apart by the least float32 step.
+
+    Outside tools sort by score and break ties by document id, some in float32: so our order is theirs too.
+    """
+    result = scores.astype(np.float32)
+    for column in range(1, result.shape[1]):
+        bound = np.nextafter(result[:, column - 1], np.float32(-np.inf))
+        result[:, column] = np.minimum(result[:, column], bound)
+    return result
+
+
+def _qrels(ranking: Ranking) -> str:
+    members: dict[str, list[str]] = defaultdict(list)
+    for name, group in zip(ranking.gallery_ids, ranking.gallery_groups, strict=True):
+        members[group].append(escape_id(name))
+    return "".join(
+        f"{escape_id(query)} 0 {document} 1\n"
+        for query, group in zip(ranking.query_ids, ranking.query_groups, strict=True)
+        for document in members[group]
+    )
+
+
+def _queries(ranking: Ranking) -> str:
+    rows = zip(ranking.query_ids, ranking.query_groups, ranking.ranks.tolist(), ranking.query_texts, strict=True)
+    lines = [
+        f"{escape_id(query)}\t{escape_id(group)}\t{rank}\t{' '.join(text.split())}\n"
+        for query, group, rank, text in rows
+    ]
+    return HEADER + "\n" + "".join(lines)

