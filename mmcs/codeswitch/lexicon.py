@@ -107,37 +107,37 @@ class Lexicon:
         """Ranked ``(text, weight)`` of a normalised phrase, best first; empty where the language lacks it."""
         return self._cached(phrase, language)
 
-    def phrases(self, language: str) -> Iterator[str]:
-        """The phrases that ``language`` translates, sorted by their UTF-8 bytes."""
+    def items(self, language: str) -> Iterator[tuple[str, Ranked]]:
+        """All phrases that ``language`` translates, sorted by their UTF-8 bytes, with their candidates."""
         key = self._language_bytes.get(language)
         if key is None:
             return
         for i in range(len(self)):
-            if self._map.find(key, *self._entry_range(i)) >= 0:
-                yield self._phrase(i).decode()
+            entry = self._entry(i, key)
+            if entry >= 0:
+                yield self._phrase(i).decode(), self._record(entry)
+
+    def phrases(self, language: str) -> Iterator[str]:
+        """The phrases that ``language`` translates, sorted by their UTF-8 bytes."""
+        key = self._language_bytes.get(language)
+        if key is not None:
+            yield from (self._phrase(i).decode() for i in range(len(self)) if self._entry(i, key) >= 0)
 
     def languages_of(self, phrase: str) -> tuple[str, ...]:
         """The languages that translate a normalised phrase."""
         i = self._find(phrase)
         if i < 0:
             return ()
-        start, end = self._entry_range(i)
-        return tuple(self.languages[index] for index in self._map[start:end])
+        first = self._entry_ends[i - 1] if i else 0
+        return tuple(self.languages[self._map[self._entry_languages + n]] for n in range(first, self._entry_ends[i]))
 
     def _look_up(self, phrase: str, language: str) -> Ranked:
         key = self._language_bytes.get(language)
         i = -1 if key is None else self._find(phrase)
-        if i < 0:
+        if key is None or i < 0:
             return ()
-        at = self._map.find(key, *self._entry_range(i))
-        if at < 0:
-            return ()
-        entry = at - self._entry_languages
-        ends = self._record_ends
-        start = self._records + (ends[entry - 1] if entry else 0)
-        weights = _WEIGHTS[self._map[start]]
-        texts = self._map[start + 1 + weights.size : self._records + ends[entry]].decode().split("\0")
-        return tuple(zip(texts, weights.unpack_from(self._map, start + 1), strict=True))
+        entry = self._entry(i, key)
+        return self._record(entry) if entry >= 0 else ()
 
     def _find(self, phrase: str) -> int:
         """Number of a phrase, -1 where it is unknown."""
@@ -155,10 +155,17 @@ class Lexicon:
         ends = self._phrase_ends
         return self._map[self._phrases + (ends[i - 1] if i else 0) : self._phrases + ends[i]]
 
-    def _entry_range(self, i: int) -> tuple[int, int]:
-        """Where the languages of phrase ``i`` stand in the file."""
-        ends, at = self._entry_ends, self._entry_languages
-        return at + (ends[i - 1] if i else 0), at + ends[i]
+    def _entry(self, i: int, language: bytes) -> int:
+        """Number of the entry of phrase ``i`` in ``language``, -1 where there is none."""
+        ends, base = self._entry_ends, self._entry_languages
+        return max(self._map.find(language, base + (ends[i - 1] if i else 0), base + ends[i]) - base, -1)
+
+    def _record(self, entry: int) -> Ranked:
+        ends = self._record_ends
+        start = self._records + (ends[entry - 1] if entry else 0)
+        weights = _WEIGHTS[self._map[start]]
+        texts = self._map[start + 1 + weights.size : self._records + ends[entry]].decode().split("\0")
+        return tuple(zip(texts, weights.unpack_from(self._map, start + 1), strict=True))
 
 
 def _reopen(path: str, checksum: str) -> Lexicon:
@@ -183,7 +190,9 @@ def _read_header(data: mmap.mmap, path: Path) -> tuple[dict[str, Any], int]:
     if magic != MAGIC:
         raise DataError(f"{path} is not an mmcs lexicon; 'mmcs lexicon build' makes one.")
     if version != VERSION:
-        raise DataError(f"{path} has lexicon format {version}, this mmcs reads {VERSION}; update mmcs or build it again.")
+        raise DataError(
+            f"{path} has lexicon format {version}, this mmcs reads {VERSION}; update mmcs or build it again."
+        )
     start = PREAMBLE.size + length
     if start > len(data):
         raise DataError(f"{path} is cut off ({len(data)} bytes, its header alone needs {start}); copy it again.")
@@ -193,9 +202,7 @@ def _read_header(data: mmap.mmap, path: Path) -> tuple[dict[str, Any], int]:
     return json.loads(raw), start
 
 
-def _sections(
-    data: mmap.mmap, header: dict[str, Any], start: int, path: Path
-) -> dict[str, tuple[int, memoryview]]:
+def _sections(data: mmap.mmap, header: dict[str, Any], start: int, path: Path) -> dict[str, tuple[int, memoryview]]:
     """Each section's place in the file and its bytes."""
     whole, sections = memoryview(data), {}
     for name in SECTIONS:

@@ -22,7 +22,8 @@ class ChooseCaption:
     The version is the epoch, or, with ``variants`` = K > 0, the epoch modulo K: then a sample has at most K texts, and what
     a locked text tower makes of them can be kept.
 
-    Reads ``identity``, ``epoch``, ``captions``; sets ``texts`` (list of one str), ``caption_index`` and ``version``.
+    Reads ``identity``, ``epoch``, ``captions``; sets ``english`` and ``texts`` (a list of it alone),
+    ``caption_index`` and ``version``.
     """
 
     def __init__(self, *, seed: int, variants: int = 0) -> None:
@@ -39,7 +40,8 @@ class ChooseCaption:
         index = 0
         if len(english) > 1:
             index = Draw(self.seed, version, sample["identity"], "caption").index(len(english))
-        return {**sample, "texts": [english[index]], "caption_index": index, "version": version}
+        text = english[index]
+        return {**sample, "english": text, "texts": [text], "caption_index": index, "version": version}
 
 
 class SwitchCaption:

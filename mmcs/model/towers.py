@@ -75,6 +75,8 @@ class Towers(nn.Module):
         from open_clip.timm_model import TimmModel
 
         super().__init__()
+        self._mean: Tensor
+        self._std: Tensor
         self.clip: Any = clip
         self.tokenizer = tokenizer
         self.config = config

@@ -1,21 +1,45 @@
-"""Files out of a Debian package without dpkg: an ``ar`` archive whose ``data.tar.*`` holds the files.
+"""Debian packages: fetched with apt-get, their files taken out without dpkg.
 
-Only regular files below one folder, with chosen suffixes, are taken, and their number and size are bounded. Called
-for the demo's data, whose packages are data alone.
+A package is an ``ar`` archive whose ``data.tar.*`` holds the files. Only regular files below one folder, with chosen
+suffixes, are taken, and their number and size are bounded. Called by stamps.py and by mmcs/lexicons.
 """
 
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from mmcs.errors import DataError
+from mmcs.errors import DataError, UserError
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_TOTAL_BYTES = 4 * 2**30
 MAX_FILES = 100_000
+
+
+def download_deb(package: str, folder: Path, otherwise: str) -> Path:
+    """Fetches a package into ``folder`` with ``apt-get download``, which checks its signature; no root is needed.
+
+    Args:
+        package: its name.
+        folder: an existing, empty folder.
+        otherwise: what to do where it cannot be had, for the sentence of the error.
+
+    Raises:
+        UserError: there is no apt-get, or it fails.
+    """
+    apt = shutil.which("apt-get")
+    if apt is None:
+        raise UserError(f"There is no apt-get on this machine; {otherwise}.")
+    done = subprocess.run([apt, "download", package], cwd=folder, capture_output=True, text=True, errors="replace")
+    debs = sorted(folder.glob("*.deb"))
+    if done.returncode or not debs:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UserError(f"'apt-get download {package}' failed ({reason}); {otherwise}.")
+    return debs[0]
 
 
 def extract_deb(deb: Path, folder: Path, inside: PurePosixPath, suffixes: tuple[str, ...]) -> int:

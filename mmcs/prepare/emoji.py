@@ -14,7 +14,7 @@ from typing import Any
 
 from mmcs.errors import UserError
 from mmcs.prepare.records import Record, Tally, concept_of, language_tag, shuffle_key
-from mmcs.prepare.shards import Layout, Origin, Prepared, find_prepared, write_splits
+from mmcs.prepare.shards import Layout, Origin, Prepared, find_prepared, tracked, write_splits
 
 NAME = "emoji"
 SKIN_TONES = frozenset("🏻🏼🏽🏾🏿")
@@ -65,9 +65,8 @@ def read_emoji(
         only: these emoji and no others.
     """
     english = {readable(each["en"]) for each in names.values()}
-    for emoji in sorted(names, key=shuffle_key):
-        if only is not None and emoji not in only:
-            continue
+    chosen = sorted(names if only is None else [each for each in only if each in names], key=shuffle_key)
+    for emoji in tracked(chosen, "Preparing emoji"):
         caption = readable(names[emoji]["en"])
         code = "-".join(f"{ord(char):04X}" for char in emoji)
         cause = variant_of(emoji, caption, names, english)
@@ -100,7 +99,7 @@ def variant_of(emoji: str, caption: str, names: Collection[str], english: Collec
     for sign in MALE_OR_FEMALE:
         if sign in emoji and (emoji.replace(sign, "") in names or emoji.replace(sign, "") + "\ufe0f" in names):
             return "man or woman beside a neutral one"
-    if emoji[0] in "👨👩" and "🧑" + emoji[1:] in names:
+    if len(emoji) > 1 and emoji[0] in "👨👩" and "🧑" + emoji[1:] in names:
         return "man or woman beside a neutral one"
     words = caption.split()
     neutral = " ".join(NEUTRAL.get(word, word) for word in words)

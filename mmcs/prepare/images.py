@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from mmcs.errors import UserError
 
 MAX_BYTES = 128 * 2**20
+MAX_ASPECT = 200  # training drops what is longer: see mmcs.stream.decode
 JPEG_QUALITY = 95
 # What Pillow decodes by itself. EPS is not among them: it would start another program.
 Image.init()
@@ -59,8 +60,10 @@ def convert(data: bytes, extension: str, size: int) -> Picture:
             original = original[::-1]
         image.draft(None, (2 * size, 2 * size))  # a JPEG is decoded at a half, quarter or eighth where that suffices
         rgb = to_rgb(load(image))
-    if extension == "svg" and all(low == high for low, high in rgb.getextrema()):
+    if extension == "svg" and rgb.getcolors(1) is not None:
         raise ImageError("SVG that shows nothing")  # text alone, most often: no fonts are read, they differ by machine
+    if max(rgb.size) > MAX_ASPECT * min(rgb.size):
+        raise ImageError(f"one side more than {MAX_ASPECT} times the other")
     scale = size / max(rgb.size)
     if scale < 1:
         width, height = (max(1, round(side * scale)) for side in rgb.size)

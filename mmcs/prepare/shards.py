@@ -15,12 +15,15 @@ import json
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import track
 
 from mmcs.errors import DataError, UserError
 from mmcs.files import atomic_folder
@@ -31,6 +34,8 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 SAMPLES_PER_SHARD_LIMIT = 10_000  # a key is five digits of shard and four of sample
 CHUNK = 64  # records in memory at a time
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,10 @@ def find_prepared(out: str | os.PathLike[str], name: str, layout: Layout, argume
         UserError: something else stands there.
     """
     folder = Path(out)
-    if not (folder / MANIFEST).is_file():
-        return None  # atomic_folder refuses any other content
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return None
+    if not (folder / MANIFEST).is_file():  # said before anything is fetched
+        raise UserError(f"{folder} exists already and is not a prepared set; remove it or name another with --out.")
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         made_with = {"name": manifest["name"], **manifest["arguments"]}
@@ -170,6 +177,12 @@ def converted(records: Iterable[Record], size: int) -> Iterator[tuple[Record, Pi
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         while chunk := list(islice(stream, CHUNK)):
             yield from zip(chunk, pool.map(one, chunk), strict=True)
+
+
+def tracked(items: Sequence[T], description: str) -> Iterator[T]:
+    """The items, with a progress bar on standard error while they are drawn."""
+    console = Console(stderr=True)
+    yield from track(items, description, console=console, transient=True, disable=not console.is_terminal)
 
 
 class SplitWriter:

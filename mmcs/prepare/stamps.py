@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 import tempfile
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from rich.console import Console
+
 from mmcs.errors import DataError, UserError
-from mmcs.prepare.debs import extract_deb
+from mmcs.prepare.debs import download_deb, extract_deb
 from mmcs.prepare.records import Record, Tally, concept_of, language_tag, shuffle_key
-from mmcs.prepare.shards import Layout, Origin, Prepared, find_prepared, write_splits
+from mmcs.prepare.shards import Layout, Origin, Prepared, find_prepared, tracked, write_splits
 
 NAME = "stamps"
 PACKAGE = "tuxpaint-stamps-default"
@@ -66,7 +66,7 @@ def prepare_stamps(
 def read_stamps(root: Path, left_out: Tally, dropped: Tally) -> Iterator[Record]:
     """The records of an unpacked folder of stamps, mixed by a hash of their names."""
     texts = [path.relative_to(root).as_posix() for path in root.rglob("*.txt")]
-    for name in sorted(texts, key=shuffle_key):
+    for name in tracked(sorted(texts, key=shuffle_key), "Preparing stamps"):
         if SIGNS.match(name):
             left_out.add("letter or digit", name)
             continue
@@ -133,8 +133,9 @@ def _unpacked(source: str | os.PathLike[str] | None) -> Iterator[Path]:
         raise UserError(f"--source {source} does not exist; {HELP}.")
     with tempfile.TemporaryDirectory(prefix="mmcs-stamps-") as folder:
         temporary = Path(folder)
-        deb = Path(source) if source is not None else _download(temporary)
-        extract_deb(deb, temporary / "unpacked", INSIDE, suffixes=(".txt", ".png", ".svg"))
+        with Console(stderr=True).status(f"Fetching and unpacking {PACKAGE} (160 MB)"):
+            deb = Path(source) if source is not None else download_deb(PACKAGE, temporary, HELP)
+            extract_deb(deb, temporary / "unpacked", INSIDE, suffixes=(".txt", ".png", ".svg"))
         yield _stamps_folder(temporary / "unpacked")
 
 
@@ -143,16 +144,3 @@ def _stamps_folder(folder: Path) -> Path:
         if root.is_dir() and any(path.with_suffix(".txt").is_file() for path in root.rglob("*.png")):
             return root
     raise DataError(f"{folder} holds no stamps (pictures with a .txt of the same name beside them); {HELP}.")
-
-
-def _download(folder: Path) -> Path:
-    """Fetches the package into ``folder`` with apt-get, which checks its signature; no root is needed."""
-    apt = shutil.which("apt-get")
-    if apt is None:
-        raise UserError(f"There is no apt-get on this machine; {HELP}.")
-    done = subprocess.run([apt, "download", PACKAGE], cwd=folder, capture_output=True, text=True, errors="replace")
-    debs = sorted(folder.glob("*.deb"))
-    if done.returncode or not debs:
-        lines = done.stderr.strip().splitlines() or ["no reason given"]
-        raise UserError(f"'apt-get download {PACKAGE}' failed ({lines[-1]}); {HELP}.")
-    return debs[0]

@@ -53,15 +53,21 @@ class Tokenise:
         tokens[np.arange(width) < lengths[:, None]] = flat
         return torch.from_numpy(tokens)
 
+    def reset(self) -> None:
+        """Forgets the truncation and padding that earlier calls left in the tokeniser, so that it can be written."""
+        backend = getattr(getattr(self.tokenizer, "tokenizer", None), "backend_tokenizer", None)
+        if backend is not None:
+            backend.no_truncation()
+            backend.no_padding()
+
     def fingerprint(self) -> str:
         """Hex digest of everything that decides which ids a caption gets."""
         kind = type(self.tokenizer).__name__
         if hasattr(self.tokenizer, "tokenizer"):
             inner = self.tokenizer.tokenizer
             backend = getattr(inner, "backend_tokenizer", None)
-            if backend is not None:  # state left behind by earlier calls is not part of what it is
-                backend.no_truncation()
-                backend.no_padding()
+            if backend is not None:
+                self.reset()
                 content = backend.to_str()
             else:
                 content = json.dumps(sorted(inner.get_vocab().items()), ensure_ascii=False)

@@ -75,7 +75,7 @@ def test_every_figure_is_recomputed_from_the_trec_files(tmp_path, constant):
     for row in single:
         value, queries = outside(tmp_path, f"toy.test.{row['language']}.{row['task']}", row["metric"])
         assert row["value"] == pytest.approx(value) and row["n_queries"] == queries
-        if constant:
+        if constant and row["n_gallery"] > 10:
             assert row["value"] == 0
         else:
             assert row["ci95"][0] <= row["value"] <= row["ci95"][1]
@@ -98,7 +98,7 @@ def test_rows_name_protocol_languages_and_what_was_left_out():
 
 def test_the_scale_of_embeddings_and_a_second_run_change_nothing(tmp_path):
     once = embedded()
-    twice = replace(once, images=once.images * torch.rand(90, 1).add(0.5))
+    twice = replace(once, images=once.images * 2.0 ** torch.randint(-3, 4, (90, 1)))
     assert retrieve(once)[0] == retrieve(once)[0]
     assert [row["value"] for row in retrieve(once, resamples=9)[0]] == [
         row["value"] for row in retrieve(twice, resamples=9)[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -64,30 +63,27 @@ def test_one_process_equals_the_pure_functions_and_doubles_count_once():
     assert metric.compute() == expected()
 
 
-def _rank(rank, folder, split):
+def _rank(rank, folder, cases):
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
-    image_places, text_places = split[rank]
-    metric = RetrievalRecall(LANGUAGES)
-    feed(metric, image_places, text_places)
-    Path(folder, f"{rank}.json").write_text(json.dumps(metric.compute()))
+    for name, split in cases.items():
+        metric = RetrievalRecall(LANGUAGES)
+        feed(metric, *split[rank])
+        Path(folder, f"{name}.{rank}.json").write_text(json.dumps(metric.compute()))
     distributed.destroy_process_group()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="gloo over a file store")
 def test_two_processes_with_uneven_and_doubled_parts_equal_one(tmp_path):
-    """Rank 1 gets a third, padded with items of rank 0, and no text at all in the first case."""
-    uneven = [
-        (torch.arange(28), torch.arange(50)),
-        (torch.cat([torch.arange(28, N), torch.arange(9)]), torch.arange(44, 75)),
-    ]
-    empty = [(torch.arange(5), torch.arange(75)), (torch.arange(5, N), torch.arange(0))]
-    for name, split in (("uneven", uneven), ("empty", empty)):
-        folder = tmp_path / name
-        folder.mkdir()
-        mp.spawn(_rank, (str(folder), split), nprocs=2)
+    """Rank 1 gets a third, padded with items of rank 0; in the second case it sees no text at all."""
+    padded = torch.cat([torch.arange(28, N), torch.arange(9)])
+    cases = {
+        "uneven": [(torch.arange(28), torch.arange(50)), (padded, torch.arange(44, 75))],
+        "empty": [(torch.arange(5), torch.arange(75)), (torch.arange(5, N), torch.arange(0))],
+    }
+    mp.spawn(_rank, (str(tmp_path), cases), nprocs=2)
+    for name in cases:
         for rank in range(2):
-            assert json.loads((folder / f"{rank}.json").read_text()) == expected()
+            assert json.loads((tmp_path / f"{name}.{rank}.json").read_text()) == expected()
 
 
 def test_languages_without_texts_are_left_out_and_misuse_is_refused():

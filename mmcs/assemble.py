@@ -1,0 +1,167 @@
+"""From a resolved configuration to the parts of a run. ``mmcs.train`` calls it; each part lives in its own room."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from lightning import Callback, LightningDataModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from mmcs.callbacks.features import FillFeatures
+from mmcs.callbacks.reseed import Reseed
+from mmcs.codeswitch.build import build_switch
+from mmcs.codeswitch.stage import ChooseCaption, SwitchCaption
+from mmcs.errors import UserError
+from mmcs.evaluation.evaluate import evaluate
+from mmcs.evaluation.suites import Suite, open_suites
+from mmcs.files import atomic_file
+from mmcs.model.build import build_towers
+from mmcs.model.checkpoint import load_model
+from mmcs.model.module import ContrastiveModule
+from mmcs.stream.sources import expand
+
+
+@dataclass
+class Captions:
+    """The caption stages of a run and the languages that its switch writes."""
+
+    stages: tuple[ChooseCaption] | tuple[ChooseCaption, SwitchCaption]
+    languages: tuple[str, ...]
+
+
+@dataclass
+class Run:
+    """A run's parts, and its evaluation."""
+
+    config: dict[str, Any]
+    folder: Path
+    module: ContrastiveModule
+    datamodule: LightningDataModule
+    trainer: Trainer
+    checkpoint: ModelCheckpoint
+    test: list[Suite]
+    seen: list[str]
+
+    def evaluate(self) -> None:
+        """Evaluates the best checkpoint (the last one where none was monitored) on the test suites; writes the report."""
+        if not self.test:
+            return
+        loaded = load_model(self.folder)
+        evaluate(
+            loaded.towers.to(self.module.device),
+            self.test,
+            self.folder,
+            model=self.config["model"]["name"],
+            experiment=self.config["experiment"],
+            seed=self.config["seed"],
+            config=self.config,
+            seen=self.seen,
+            cache=self.config["data"]["cache_features"],
+        )
+        from mmcs.report.compare import compare
+
+        compare([self.folder], out=self.folder / "report.html")
+
+
+def build_captions(config: dict[str, Any]) -> Captions:
+    """The stages that make a run's texts."""
+    choose = ChooseCaption(seed=config["seed"], variants=config["codeswitch"]["variants"])
+    switch, languages = build_switch(config["codeswitch"], seed=config["seed"])
+    return Captions((choose,) if switch is None else (choose, switch), languages)
+
+
+def check(config: dict[str, Any]) -> tuple[Captions, list[Suite], list[Suite], list[str]]:
+    """Everything of a configuration that can be wrong and is cheap to find out, before a tower is built or a file written.
+
+    Returns the caption stages, the validation and test suites, and the seen languages.
+
+    Raises:
+        UserError, DataError: with one sentence each.
+    """
+    captions = build_captions(config)
+    settings = config["eval"]
+    val = open_suites(settings["val"], "val", settings["languages"])
+    test = open_suites(settings["test"], "test", settings["languages"])
+    expand(config["data"]["train_shards"])
+    seen = list(settings["seen_languages"] if settings["seen_languages"] is not None else captions.languages)
+    measured = {language for suite in (*val, *test) for language in suite.languages}
+    unmeasured = [language for language in captions.languages if language not in measured]
+    named = config["codeswitch"].get("languages") is not None
+    if measured and unmeasured and not settings["allow_unmeasured"]:
+        what = f"no suite has captions in {', '.join(unmeasured)} (suites have {', '.join(sorted(measured))})"
+        if named or len(unmeasured) == len(captions.languages):
+            raise UserError(
+                f"codeswitch writes languages whose recall nothing would measure: {what}; name other codeswitch.languages, "
+                "add a suite to eval.val and eval.test, or set eval.allow_unmeasured=true."
+            )
+        print(f"mmcs-train: note: {what}; they are trained on but not measured.", file=sys.stderr)
+    return captions, val, test, seen
+
+
+def assemble(config: dict[str, Any], folder: Path) -> Run:
+    """Builds data, model, callbacks and trainer of a run that lives in ``folder``."""
+    captions, val, test, seen = check(config)
+    towers = build_towers(**config["model"])
+    module = ContrastiveModule(towers, instantiate(config["loss"]), config["optim"], config)
+    data = {key: value for key, value in config["data"].items() if key != "max_bad_share"}
+    datamodule = instantiate(data, _partial_=True)(towers, captions.stages, val, seed=config["seed"])
+    best = _checkpoint(val, folder, config["callbacks"]["checkpoint"])
+    callbacks: list[Callback] = [
+        Reseed(config["seed"]),
+        FillFeatures(),
+        instantiate(config["callbacks"]["drops"], max_bad_share=config["data"]["max_bad_share"]),
+        instantiate(config["callbacks"]["preview"], languages=captions.languages),
+        instantiate(config["callbacks"]["recall"], suites={suite.name: suite.languages for suite in val}, seen=seen),
+        LearningRateMonitor("step"),
+        RichProgressBar(leave=False),
+        best,
+        ModelCheckpoint(folder / "checkpoints", filename="last", enable_version_counter=False, save_on_train_epoch_end=True),
+    ]
+    trainer = Trainer(
+        **config["trainer"],
+        default_root_dir=folder,
+        callbacks=callbacks,
+        logger=_loggers(config["logger"], folder),
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    if trainer.is_global_zero:
+        write_config(config, folder)
+    return Run(config, folder, module, datamodule, trainer, best, test, seen)
+
+
+def write_config(config: dict[str, Any], folder: Path) -> None:
+    """``config.yaml``, resolved: what ran, whole."""
+    from omegaconf import OmegaConf
+
+    with atomic_file(folder / "config.yaml") as path:
+        OmegaConf.save(OmegaConf.create(json.loads(json.dumps(config))), path)
+
+
+def _checkpoint(val: list[Suite], folder: Path, settings: dict[str, Any]) -> ModelCheckpoint:
+    """Keeps the best by mean non-English recall@10 of the first suite (all languages where it has English alone)."""
+    if not val:
+        return ModelCheckpoint(folder / "checkpoints", filename="best-{step}", save_top_k=0)
+    languages = "all" if val[0].languages == ["en"] else "non_english"
+    return ModelCheckpoint(
+        folder / "checkpoints",
+        filename="best-{step}",
+        monitor=f"val/{val[0].name}/{languages}/image_retrieval_recall@10",
+        mode="max",
+        **settings,
+    )
+
+
+def _loggers(settings: dict[str, Any], folder: Path) -> list[Logger]:
+    loggers: list[Logger] = []
+    if settings["csv"]:
+        loggers.append(CSVLogger(folder, name="", version=""))
+    if settings["tensorboard"]:
+        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
+    return loggers

@@ -1,0 +1,175 @@
+"""A suite that is evaluated on: shards whose samples carry captions in several languages, streamed without the switch.
+
+The datamodule's validation and ``mmcs evaluate`` both read suites through ``suite_loader``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmcs.errors import DataError, UserError
+from mmcs.model.towers import Preprocess
+from mmcs.stream.batch import group_id
+from mmcs.stream.decode import DecodeImage
+from mmcs.stream.loader import StreamLoader
+from mmcs.stream.locked import LockedFeatures
+from mmcs.stream.order import Place
+from mmcs.stream.parse import ParseSample
+from mmcs.stream.read import TEXT_EXTENSIONS, ReadSample
+from mmcs.stream.sources import Shard, expand, sizes
+from mmcs.stream.transforms import eval_transform
+
+
+@dataclass(frozen=True)
+class Suite:
+    """``name`` and ``split`` stand in every figure; ``languages`` are those evaluated, English first."""
+
+    name: str
+    split: str
+    shards: list[Shard]
+    sizes: list[int]
+    languages: list[str]
+
+
+class CaptionsByLanguage:
+    """Batch stage: the captions of all ``languages`` of the batch's samples as one list of T texts.
+
+    Sets ``texts`` ([T captions]), ``text_language`` (T tags), ``text_group`` (T,) and ``text_id`` (T,) int64, the latter
+    unique within a suite and language, and ``text_name`` (T names for files).
+    """
+
+    def __init__(self, languages: Sequence[str]) -> None:
+        self.languages = list(languages)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        texts, languages, groups, ids, names = [], [], [], [], []
+        for i, captions in enumerate(batch.get("captions", ())):
+            for language in self.languages:
+                for k, caption in enumerate(captions.get(language, ())):
+                    name = f"{batch['identity'][i]}#{k}"
+                    texts.append(caption)
+                    languages.append(language)
+                    groups.append(batch["groups"][i])
+                    ids.append(group_id(name))
+                    names.append(name)
+        as_ints = torch.tensor([group_id(group) for group in groups], dtype=torch.int64)
+        return {
+            **batch,
+            "texts": [texts],
+            "text_language": languages,
+            "text_group": as_ints,
+            "text_groups": groups,
+            "text_id": torch.tensor(ids, dtype=torch.int64),
+            "text_name": names,
+        }
+
+
+def open_suites(
+    suites: Mapping[str, str | Sequence[str]], split: str, languages: Sequence[str] | None = None
+) -> list[Suite]:
+    """Opens suites by name. ``languages``: which to evaluate, where a suite has them; None: all that it has.
+
+    Raises:
+        UserError: shards that do not exist; none of ``languages`` in a suite. DataError: a suite without captions.
+    """
+    opened = []
+    for name, patterns in suites.items():
+        shards = expand(patterns)
+        has = captions_per_language(shards)
+        wanted = list(languages) if languages is not None else sorted(has)
+        chosen = [language for language in wanted if has.get(language)]
+        if not has:
+            raise DataError(f"suite {name}: no sample of {patterns} has a caption; nothing can be retrieved.")
+        if not chosen:
+            raise UserError(
+                f"suite {name} has captions in {', '.join(sorted(has))}, none of eval.languages ({', '.join(wanted)})."
+            )
+        chosen.sort(key=lambda language: language != "en")
+        opened.append(Suite(name, split, shards, sizes(shards), chosen))
+    return opened
+
+
+def captions_per_language(shards: Sequence[Shard]) -> dict[str, int]:
+    """Number of captions per language: from the folders' ``manifest.json`` where they have one, else by reading."""
+    counts: dict[str, int] = {}
+    for folder in dict.fromkeys(Path(shard.path).parent for shard in shards):
+        own = [shard for shard in shards if Path(shard.path).parent == folder]
+        for language, count in (_from_manifest(folder) or _by_reading(own)).items():
+            counts[language] = counts.get(language, 0) + count
+    return counts
+
+
+def _from_manifest(folder: Path) -> dict[str, int] | None:
+    try:
+        captions = json.loads((folder / "manifest.json").read_text("utf-8"))["captions"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return captions if isinstance(captions, dict) else None
+
+
+def _by_reading(shards: Sequence[Shard]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for batch in _caption_loader(shards, sizes(shards)):
+        for captions in batch.get("captions", ()):
+            for language, texts in captions.items():
+                counts[language] = counts.get(language, 0) + len(texts)
+    return counts
+
+
+def _caption_loader(shards: Sequence[Shard], sizes_: Sequence[int]) -> StreamLoader:
+    stages = [ReadSample(extensions=TEXT_EXTENSIONS), ParseSample()]
+    return StreamLoader(shards, sizes_, stages, batch_size=256, place=Place())
+
+
+def evaluation_decoder(preprocess: Preprocess) -> DecodeImage:
+    """The image stage of evaluation: what open_clip's evaluation transform keeps of an image."""
+    return DecodeImage(
+        eval_transform(
+            preprocess.size,
+            interpolation=preprocess.interpolation,
+            resize_mode=preprocess.resize_mode,
+            fill_color=preprocess.fill_color,
+        )
+    )
+
+
+class SuiteLoader:
+    """The batches of ``loader`` through ``stages``, here and not in the workers: a sample has as many texts as it has
+    captions, so parts of a batch can only be joined before these are listed.
+    """
+
+    def __init__(self, loader: StreamLoader, stages: Sequence[Callable[[dict[str, Any]], dict[str, Any]]]) -> None:
+        self.loader = loader
+        self.stages = list(stages)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for batch in self.loader:
+            for stage in self.stages:
+                batch = stage(batch)
+            yield batch
+
+
+def suite_loader(
+    suite: Suite, locked: LockedFeatures, decode: DecodeImage, batch_size: int, num_workers: int
+) -> SuiteLoader:
+    """A suite's stream: shard -> read -> parse -> image -> batch -> captions by language -> texts."""
+    stages = [ReadSample(), ParseSample(), locked.image_stage(decode)]
+    loader = StreamLoader(suite.shards, suite.sizes, stages, batch_size=batch_size, num_workers=num_workers)
+    return SuiteLoader(loader, [CaptionsByLanguage(suite.languages), locked.text_stage()])
+
+
+def fill_suite(suite: Suite, locked: LockedFeatures, decode: DecodeImage) -> None:
+    """Computes what locked trunks yield for a suite."""
+    locked.fill_images(suite.shards, suite.sizes, decode)
+    by_language = CaptionsByLanguage(suite.languages)
+    loader = _caption_loader(suite.shards, suite.sizes)
+    locked.fill_texts(text for batch in loader for text in by_language(batch)["texts"][0])

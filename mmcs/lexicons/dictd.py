@@ -1,0 +1,165 @@
+"""Reading dictd dictionaries (``.index`` + ``.dict.dz``) as FreeDict ships them: entries out, texts untouched.
+
+What an entry's text means is ``senses.py``'s business; where the files come from is ``packages.py``'s.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from mmcs.errors import DataError
+from mmcs.prepare.records import Tally
+
+MAX_INDEX_BYTES = 2**28
+MAX_DICT_BYTES = 2**30
+# Above this share of unreadable entries the file is not what it claims to be.
+MAX_DAMAGED = 0.2
+_DIGITS = {char: i for i, char in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")}
+_METADATA = ("00database", "00-database")
+_BOMS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_LICENCES = (  # what FreeDict's "Availability" says, as SPDX names; the first that matches
+    (r"Creative Commons Attribution-ShareAlike (\d\.\d)", "CC-BY-SA-{}"),
+    (r"Creative Commons Attribution (\d\.\d)", "CC-BY-{}"),
+    (
+        r"both the GNU General Public License, version 3 .*GNU Affero General Public License",
+        "GPL-3.0-only AND AGPL-3.0-only",
+    ),
+    (r"GNU Free Documentation License ver\. (\d\.\d) or any later", "GFDL-{}-or-later"),
+    (r"GNU General Public License,? ver(?:sion|\.) (\d)(?:\.0)?,? (?:and|or) any later", "GPL-{}.0-or-later"),
+    (r"GNU General Public License,? version (\d)", "GPL-{}.0-only"),
+)
+
+
+class Entry(NamedTuple):
+    """A headword as the index has it (letters and digits alone survive there) and the entry's text."""
+
+    key: str
+    text: str
+
+
+class Dictionary:
+    """An opened dictionary.
+
+    Attributes:
+        name: title and version, as the dictionary gives them.
+        licence: SPDX name where its text is a known one, else the beginning of that text.
+        availability: the whole licence paragraph.
+        damaged: index lines that could not be used, by cause.
+    """
+
+    def __init__(self, index: Path) -> None:
+        """Opens ``index`` and the ``.dict.dz`` (or ``.dict``) beside it.
+
+        Raises:
+            DataError: a file is missing, too large, damaged, or not UTF-8.
+        """
+        self.index = index
+        self.damaged = Tally()
+        self._lines = _text(_bounded(index, MAX_INDEX_BYTES), index).splitlines()
+        self._data = _unpack(index)
+        about = {entry.key: entry.text for entry in self._read(metadata=True)}
+        info = about.get("00databaseinfo") or about.get("00-database-info") or ""
+        title = about.get("00databaseshort") or about.get("00-database-short") or index.stem
+        self.name = " ".join(title.split())
+        found = re.search(r"Availability:\s*(.*?)\n\s*\n(?=\S)", info, re.DOTALL)
+        self.availability = " ".join(found.group(1).split()) if found else ""
+        self.licence = _licence(self.availability)
+
+    def __len__(self) -> int:
+        """Number of lines of the index."""
+        return len(self._lines)
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries but the dictionary's own metadata, in the order of the index.
+
+        Raises:
+            DataError: more than a fifth of the lines cannot be used.
+        """
+        self.damaged = Tally()
+        yield from self._read(metadata=False)
+        if self.damaged.total > MAX_DAMAGED * len(self._lines):
+            cause, examples = next(iter(self.damaged.examples.items()))
+            raise DataError(
+                f"{self.index}: {self.damaged.total} of {len(self._lines)} lines cannot be used (first: {cause}, {examples[0]}); "
+                "is it a dictd index, and does it belong to the .dict.dz beside it?"
+            )
+
+    def _read(self, *, metadata: bool) -> Iterator[Entry]:
+        for number, line in enumerate(self._lines, 1):
+            if not line.strip() or line.startswith(_METADATA) is not metadata:
+                continue
+            columns = line.split("\t")
+            where = f"line {number}: {line[:60]}"
+            if len(columns) < 3 or not columns[0].strip():
+                self.damaged.add("not headword, offset and length between tabs", where)
+                continue
+            start, length = _number(columns[1]), _number(columns[2])
+            if start is None or length is None:
+                self.damaged.add("offset or length is not a base-64 number", where)
+            elif start + length > len(self._data):
+                self.damaged.add("points beyond the end of the dictionary", where)
+            else:
+                try:
+                    yield Entry(columns[0], self._data[start : start + length].decode())
+                except UnicodeDecodeError:
+                    self.damaged.add("text is not UTF-8", where)
+
+
+def _number(digits: str) -> int | None:
+    value = 0
+    for char in digits:
+        digit = _DIGITS.get(char)
+        if digit is None:
+            return None
+        value = value * 64 + digit
+    return value if digits else None
+
+
+def _bounded(path: Path, limit: int) -> bytes:
+    if not path.is_file():
+        raise DataError(f"there is no {path}; a dictd dictionary is a .index and a .dict.dz of the same name.")
+    if path.stat().st_size > limit:
+        raise DataError(f"{path} is larger than {limit >> 20} MiB; that is no dictd dictionary.")
+    return path.read_bytes()
+
+
+def _text(raw: bytes, path: Path) -> str:
+    """``raw`` as text; anything but UTF-8 is named and refused."""
+    if encoding := _BOMS.get(raw[:2]):
+        raise DataError(f"{path} is {encoding}; save it as UTF-8.")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path} is not UTF-8 (line {line}, byte 0x{raw[error.start]:02x}); save it as UTF-8."
+        ) from None
+
+
+def _unpack(index: Path) -> bytes:
+    plain, packed = index.with_suffix(".dict"), index.with_suffix(".dict.dz")
+    if plain.is_file() and not packed.is_file():
+        return _bounded(plain, MAX_DICT_BYTES)
+    _bounded(packed, MAX_DICT_BYTES)
+    try:
+        with gzip.open(packed) as handle:
+            data = handle.read(MAX_DICT_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DataError(f"{packed} is damaged ({error}); fetch it again.") from None
+    if len(data) > MAX_DICT_BYTES:
+        raise DataError(f"{packed} unpacks to more than {MAX_DICT_BYTES >> 20} MiB; it is not used.")
+    return data
+
+
+def _licence(availability: str) -> str:
+    for pattern, name in _LICENCES:
+        if found := re.search(pattern, availability):
+            return name.format(*found.groups())
+    return availability[:120] or "not stated"

@@ -1,0 +1,135 @@
+"""What a checkpoint holds beside the trained weights, and how any model that a user names is loaded again.
+
+A checkpoint keeps what training changes; locked trunks are rebuilt from their origin and compared by fingerprint. The
+LightningModule writes with these helpers; evaluation, embedding and export read with ``load_model``.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmcs.errors import DataError, UserError
+from mmcs.model.build import CONFIG_FILE, build_towers
+from mmcs.model.towers import Towers
+
+FORMAT = 1
+PREFIX = "towers."  # of the towers' names in a checkpoint's state_dict
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready for use: towers in eval mode on the CPU, and where they come from."""
+
+    towers: Towers
+    config: dict[str, Any] | None  # the run's resolved configuration; None for a model that mmcs did not train
+    name: str  # what to call it in results and model cards
+    run_folder: Path | None
+
+
+def trainable_state(towers: Towers) -> dict[str, Tensor]:
+    """The tensors that a checkpoint must hold, by their names in ``towers`` (a checkpoint adds ``towers.``)."""
+    return towers.trainable_state_dict()
+
+
+def checkpoint_extras(towers: Towers, config: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint's ``"mmcs"`` entry: plain values only, so that it loads with ``weights_only=True``.
+
+    Args:
+        config: the run's resolved configuration; ``config["model"]`` holds the arguments of ``build_towers``.
+    """
+    return {
+        "format": FORMAT,
+        "config": config,
+        "image_fingerprint": towers.image_fingerprint() if towers.image_locked else None,
+        "text_fingerprint": towers.text_fingerprint() if towers.text_locked else None,
+    }
+
+
+def load_model(model: str | os.PathLike[str], pretrained: str | None = None) -> Loaded:
+    """Loads what a user may name as MODEL.
+
+    Args:
+        model: a run's folder (its best checkpoint, else the last), a ``.ckpt`` file, an export or OpenCLIP folder, or
+            an OpenCLIP name.
+        pretrained: a tag or checkpoint file, for OpenCLIP names and folders only.
+
+    Raises:
+        UserError: nothing of that name, or a locked tower that has changed since. DataError: a damaged checkpoint.
+    """
+    path = Path(model)
+    is_run = path.is_dir() and (path / "checkpoints").is_dir() and not (path / CONFIG_FILE).is_file()
+    if is_run or path.suffix == ".ckpt":
+        if pretrained:
+            raise UserError(f"--pretrained goes with an OpenCLIP name; {path} brings its own weights.")
+        return _load_checkpoint(_best(path) if is_run else path)
+    if not path.exists() and (path.is_absolute() or path.parts[:1] in ((".",), ("..",))):
+        raise UserError(f"{path} does not exist.")
+    if path.is_dir() and not (path / CONFIG_FILE).is_file():
+        raise UserError(f"{path} is neither a run (it has no checkpoints) nor an OpenCLIP folder (no {CONFIG_FILE}).")
+    towers = build_towers(str(model), pretrained)
+    name = path.resolve().name if path.is_dir() else str(model)
+    return Loaded(towers, None, f"{name} {pretrained}" if pretrained else name, None)
+
+
+def _best(run: Path) -> Path:
+    folder = run / "checkpoints"
+    best = sorted(folder.glob("best*.ckpt"), key=lambda file: (file.stat().st_mtime_ns, file.name))
+    if best:
+        return best[-1]
+    if (folder / "last.ckpt").is_file():
+        return folder / "last.ckpt"
+    raise UserError(f"run {run} has no checkpoint yet: neither best*.ckpt nor last.ckpt lies in {folder}.")
+
+
+def _load_checkpoint(path: Path) -> Loaded:
+    checkpoint = read_checkpoint(path)
+    extras = checkpoint["mmcs"]
+    arguments = {key: value for key, value in extras["config"]["model"].items() if key != "_target_"}
+    try:
+        towers = build_towers(**arguments)
+    except TypeError as error:
+        raise DataError(
+            f"checkpoint {path} has a model configuration that this mmcs does not know ({error})."
+        ) from None
+    for kind, own in (("image", towers.image_fingerprint), ("text", towers.text_fingerprint)):
+        expected = extras[f"{kind}_fingerprint"]
+        if expected is not None and expected != own():
+            raise UserError(
+                f"checkpoint {path} was trained on another {kind} tower than {arguments['name']} now gives: its weights, "
+                "preprocessing or tokeniser have changed; give it the model it was trained on, or train again."
+            )
+    state = {
+        name.removeprefix(PREFIX): value for name, value in checkpoint["state_dict"].items() if name.startswith(PREFIX)
+    }
+    towers.load_trainable_state_dict(state)
+    run = path.resolve().parent.parent
+    run_folder = run if (run / "config.yaml").is_file() else None
+    return Loaded(towers.eval(), extras["config"], run.name if run_folder else path.stem, run_folder)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's content, on the CPU, nothing in it executed.
+
+    Raises:
+        UserError: no such file, or not one of mmcs. DataError: damaged, or written by a newer mmcs.
+    """
+    if not path.is_file():
+        raise UserError(f"checkpoint {path} does not exist.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        first = str(error).strip().split("\n")[0]
+        raise DataError(f"checkpoint {path} is damaged or holds more than plain values: {first}") from None
+    extras = checkpoint.get("mmcs") if isinstance(checkpoint, dict) else None
+    if not isinstance(extras, dict) or "model" not in extras.get("config", {}):
+        raise UserError(f"{path} is no checkpoint of mmcs (OpenCLIP's own go with a name: NAME --pretrained FILE).")
+    if extras["format"] > FORMAT:
+        raise DataError(f"checkpoint {path} was written by a newer mmcs (format {extras['format']}); update mmcs.")
+    return checkpoint

@@ -1,0 +1,34 @@
+"""From a batch to embeddings, whether it holds pixels and tokens or the features of locked trunks.
+
+The LightningModule and the evaluation call it; the towers themselves are in ``towers.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from mmcs.model.towers import Towers
+
+Batch = Mapping[str, Any]
+
+
+def embed_images(towers: Towers, batch: Batch) -> Tensor:
+    """(B, D) normalised image embeddings of a batch that holds ``image`` (uint8) or ``image_features`` of a locked tower."""
+    if "image_features" in batch:
+        return _even_if_empty(towers.embed_image_features, batch["image_features"])
+    return _even_if_empty(towers.embed_images, batch["image"])
+
+
+def embed_texts(towers: Towers, batch: Batch) -> list[Tensor]:
+    """(B, D) normalised text embeddings per view of a batch that holds ``tokens`` or ``text_features``."""
+    if "text_features" in batch:
+        return [_even_if_empty(towers.embed_text_features, view) for view in batch["text_features"]]
+    return [_even_if_empty(towers.embed_texts, view) for view in batch["tokens"]]
+
+
+def _even_if_empty(embed: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    # A rank whose share of a batch was dropped takes the step with the others: one blank row keeps the graph alive.
+    return embed(inputs) if len(inputs) else embed(inputs.new_zeros(1, *inputs.shape[1:]))[:0]

@@ -1,0 +1,54 @@
+"""``mmcs compare``: parsing and printing; the work is in ``compare``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmcs.errors import UserError
+
+EXAMPLE = """\
+example:
+  mmcs compare outputs/zero_shot/RUN outputs/two_view/RUN outputs/shuffled_lexicon/RUN --out report.html
+
+Runs of one experiment that differ in their seed alone are pooled: the mean over seeds per query, the spread shown.
+"""
+
+
+def register(commands: argparse._SubParsersAction) -> None:
+    """Adds ``compare``."""
+    parser = commands.add_parser(
+        "compare",
+        help="table, significance and a report.html of evaluated runs",
+        description="Compares evaluated runs per language, with intervals and paired tests over groups.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "runs", metavar="RUN", nargs="+", type=Path, help="folder of an evaluated run (results.json, retrieval/)"
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="RUN",
+        type=Path,
+        help="what the others are compared with (default: English only, or the first)",
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", type=Path, default=Path("report.html"), help="the page (default: %(default)s)"
+    )
+    parser.set_defaults(run=_compare)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    if args.out.is_dir():
+        raise UserError(f"--out {args.out} is a folder; name a file, such as {args.out / 'report.html'}.")
+    from rich.console import Console
+
+    from mmcs.report.compare import compare
+    from mmcs.report.terminal import show
+
+    with Console(stderr=True).status(f"Comparing {len(args.runs)} runs"):
+        comparison = compare(args.runs, args.baseline, args.out)
+    console = Console(markup=False)
+    show(comparison, console)
+    console.print(f"Report: {args.out.resolve()}", soft_wrap=True, highlight=False)

@@ -1,0 +1,55 @@
+"""``compare``: run folders in, a ``Comparison`` and its page out. The command and the demo call it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmcs.errors import UserError
+from mmcs.report.comparison import Comparison, compare_systems
+from mmcs.report.examples import Pictures
+from mmcs.report.names import BASELINE
+from mmcs.report.page import write_page
+from mmcs.report.runs import System, check_comparable, load_run, pool
+
+
+def compare(
+    runs: Sequence[Path], baseline: Path | None = None, out: Path | None = None, pictures: Pictures | None = None
+) -> Comparison:
+    """Compares evaluated runs and, with ``out``, writes the page.
+
+    Args:
+        runs: folders with results.json and retrieval/*.queries.tsv.
+        baseline: one of them; by default the run of ``zero_shot``, else the first.
+        out: the page's file.
+        pictures: image id → JPEG bytes (or None), for the examples on the page.
+
+    Raises:
+        UserError: fewer than two runs, runs of different queries, a baseline that is none of the runs.
+        DataError: a file of a run is damaged.
+    """
+    if len(runs) < 2:
+        raise UserError("a comparison needs at least two run folders; name another one.")
+    loaded = [load_run(Path(run)) for run in runs]
+    check_comparable(loaded)
+    systems = pool(loaded)
+    if len(systems) < 2:
+        raise UserError(
+            f"all {len(loaded)} runs are of {systems[0].label!r} and differ in their seed alone; "
+            "name a run of another experiment to compare with."
+        )
+    seen = {language for run in loaded for language in run.results.get("seen_languages", [])}
+    comparison = compare_systems(systems, _baseline(systems, baseline), seen)
+    if out is not None:
+        write_page(Path(out), comparison, pictures)
+    return comparison
+
+
+def _baseline(systems: Sequence[System], chosen: Path | None) -> System:
+    if chosen is None:
+        return next((system for system in systems if system.experiment == BASELINE), systems[0])
+    for system in systems:
+        if any(run.path.resolve() == Path(chosen).resolve() for run in system.runs):
+            return system
+    known = ", ".join(str(run.path) for system in systems for run in system.runs)
+    raise UserError(f"the baseline {chosen} is none of the runs: {known}.")

@@ -1,0 +1,106 @@
+"""Samples → a batch, and the parts of a batch that several workers made → the whole of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def group_id(group: str) -> int:
+    """64-bit number of a group's name, signed; equal on every machine."""
+    return int.from_bytes(blake2b(group.encode(), digest_size=8).digest(), "little", signed=True)
+
+
+class Collate:
+    """A list of B samples → a batch.
+
+    A batch holds "position" int64 (B,), "groups" (names) and "group" int64 (B,) of ``group_id``, "texts" per view (V
+    lists of B), and every other key of the samples: stacked to (B, …) where the values are tensors or arrays
+    ("image", "image_features"), else as a list of B. The loader adds "epoch" and "dropped".
+    """
+
+    def __call__(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = {}
+        for key in samples[0]:
+            if key not in ("position", "epoch", "group", "files"):
+                values = [sample[key] for sample in samples]
+                per_view = key == "texts"
+                batch[key] = [list(view) for view in zip(*values, strict=True)] if per_view else _stack(values)
+        batch["position"] = torch.tensor([sample["position"] for sample in samples])
+        if "group" in samples[0]:
+            batch["groups"] = [sample["group"] for sample in samples]
+            batch["group"] = torch.tensor([group_id(group) for group in batch["groups"]])
+        return batch
+
+
+def merge(parts: Sequence[dict[str, Any]], pad_id: int = 0) -> dict[str, Any]:
+    """One batch out of parts of it, in the order of positions; parts without samples give their "dropped" only.
+
+    Token tensors of different widths (trimmed to their part's longest) are filled up with ``pad_id`` on the right.
+    """
+    dropped = sorted(drop for part in parts for drop in part["dropped"])
+    full = [part for part in parts if len(part["position"])]
+    if len(full) < 2:
+        return {**(full[0] if full else parts[0]), "dropped": dropped}
+    rows = torch.argsort(torch.argsort(torch.cat([part["position"] for part in full])))
+    batch: dict[str, Any] = {}
+    for key, first in full[0].items():
+        if key == "dropped":
+            continue
+        values = [part[key] for part in full]
+        if _is_per_view(key, first):
+            batch[key] = [_merged(list(view), rows, pad_id) for view in zip(*values, strict=True)]
+        else:
+            batch[key] = _merged(values, rows, pad_id)
+    return batch | {"dropped": dropped}
+
+
+def empty_like(batch: dict[str, Any]) -> dict[str, Any]:
+    """A batch of no samples with the keys, types and inner shapes of ``batch``."""
+    return {
+        key: [view[:0] for view in value]
+        if _is_per_view(key, value)
+        else value[:0]
+        if isinstance(value, Tensor | list)
+        else value
+        for key, value in batch.items()
+    }
+
+
+def _is_per_view(key: str, value: Any) -> bool:
+    """A list over views: "texts", or tensors (of samples, ``Collate`` has made one tensor)."""
+    return isinstance(value, list) and (key == "texts" or (bool(value) and isinstance(value[0], Tensor)))
+
+
+def _stack(values: list[Any]) -> Any:
+    if isinstance(values[0], Tensor):
+        return torch.stack(values)
+    if isinstance(values[0], np.ndarray):
+        return torch.from_numpy(np.stack(values))
+    return values
+
+
+def _merged(values: list[Any], rows: Tensor, pad_id: int) -> Any:
+    """The entries of all parts, the i-th of them at row ``rows[i]``; what is no tensor or list is equal in all parts."""
+    first = values[0]
+    if isinstance(first, Tensor):
+        widths = {value.shape[1:] for value in values}
+        shape = first.shape[1:] if len(widths) == 1 else (max(value.shape[1] for value in values),)
+        whole = (
+            first.new_empty((len(rows), *shape)) if len(widths) == 1 else first.new_full((len(rows), *shape), pad_id)
+        )
+        for value, where in zip(values, rows.split([len(value) for value in values]), strict=True):
+            if len(widths) == 1:
+                whole.index_copy_(0, where, value)
+            else:
+                whole[where, : value.shape[1]] = value
+        return whole
+    if isinstance(first, list):
+        entries = [entry for value in values for entry in value]
+        return [entries[i] for i in torch.argsort(rows).tolist()]
+    return first

@@ -1,0 +1,291 @@
+"""``StreamLoader``: shards → batches, the same global batches for any number of ranks and workers.
+
+A batch comes to be in this order; the stages are a webdataset ``DataPipeline`` that every worker runs for itself:
+
+1. ``order``    the positions of this rank's next batch that fall to this worker (``EpochOrder``)
+2. ``stages``   per sample: read → parse → decode → switch …; ``BadSample`` leaves a hole and its cause
+3. ``Collate``  the worker's samples → its part of the batch
+4. ``batch_stages``  per part, still in the worker: tokenise …
+5. ``merge``    in the main process: the workers' parts, in the order of positions → the batch
+
+What a stage does with a sample is its own file's business; Lightning sees an iterable with a length and a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+import webdataset
+from torch.utils.data import DataLoader, get_worker_info
+
+from mmcs.errors import MmcsError, UserError
+from mmcs.stream.batch import Collate, empty_like, merge
+from mmcs.stream.drops import BadSample
+from mmcs.stream.order import EpochOrder, Place, Shuffle
+from mmcs.stream.sources import Shard
+
+SampleStage = Callable[[dict[str, Any]], dict[str, Any]]
+BatchStage = Callable[[dict[str, Any]], dict[str, Any]]
+#: How many samples are tried at most to learn what a batch looks like, when a rank's first batch is empty.
+_MOST_PROBED = 1000
+
+
+class StreamLoader:
+    """Iterates over this rank's batches of one epoch; ``len`` is the same on every rank: ⌈N / (batch size × ranks)⌉.
+
+    Global batch b is positions b·G … (b+1)·G − 1 of the epoch's order, G = batch_size × world size; the last one may
+    be smaller. A dropped sample stays a hole: its batch is smaller and tells why in "dropped", a list of (cause,
+    source/shard, key). A batch of which nothing is left is still given, with 0 samples and every key. See ``Collate``
+    for what a batch holds; "epoch" (a number) comes on top.
+
+    Each pass reads the epoch set by ``set_epoch`` (Lightning does) from its beginning, save the first pass after
+    ``load_state_dict``, which goes on where the state was taken. A new pass ends an older one.
+
+    Args:
+        shards: see ``sources.expand``.
+        sizes: samples per shard, see ``sources.sizes``.
+        stages: sample → sample, run in this order. The first gets "position", "epoch", "origin" (the Shard),
+            "ordinal" (number in the shard) and "promised" (the shard's size): ``ReadSample``.
+        batch_size: per rank.
+        batch_stages: batch → batch, run in the workers on each part that is not empty. One with a ``pad_id`` says
+            with what tensors of different widths are filled up.
+        num_workers: processes per rank; 0 reads in this one.
+        shuffle: None keeps the order of the shards.
+        place: by default asked of torch.distributed when a pass begins.
+
+    Raises:
+        UserError: no samples, or a number that makes no sense.
+    """
+
+    #: Lightning looks here for ``set_epoch``.
+    batch_sampler = None
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        sizes: Sequence[int],
+        stages: Sequence[SampleStage],
+        *,
+        batch_size: int,
+        batch_stages: Sequence[BatchStage] = (),
+        num_workers: int = 0,
+        shuffle: Shuffle | None = None,
+        place: Place | None = None,
+    ) -> None:
+        if batch_size < 1 or num_workers < 0:
+            raise UserError(
+                f"batch_size={batch_size}, num_workers={num_workers}: at least 1 and at least 0 are wanted."
+            )
+        self.shards = list(shards)
+        self.sizes = list(sizes)
+        self.total = sum(self.sizes)
+        if not self.total:
+            raise UserError(f"The {len(self.shards)} shards hold no samples.")
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.epoch = 0
+        self._place = place
+        self._shuffle = shuffle
+        self._prepare = _Prepare(stages, batch_stages)
+        self._pad_id = next((stage.pad_id for stage in batch_stages if hasattr(stage, "pad_id")), 0)
+        self._begin = torch.zeros(2, dtype=torch.int64)  # epoch and first position, for workers that already run
+        self._loader: tuple[Place, DataLoader] | None = None
+        self._empty: dict[str, Any] | None = None
+        self._consumed = 0
+        self._resuming = False
+        self._passes = 0
+
+    @property
+    def place(self) -> Place:
+        return self._place or Place.here()
+
+    @property
+    def sampler(self) -> StreamLoader:
+        return self
+
+    def __len__(self) -> int:
+        return -(-self.total // (self.batch_size * self.place.world_size))
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass reads this epoch, from its beginning unless it is the epoch of the state just loaded."""
+        if epoch != self.epoch:
+            self.epoch, self._consumed, self._resuming = epoch, 0, False
+
+    def state_dict(self) -> dict[str, int]:
+        """The place: the epoch, how many of its positions were given out (dropped ones too), and of how many."""
+        return {"epoch": self.epoch, "consumed": self._consumed, "total": self.total}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """The next pass goes on behind the last batch that was given out when the state was taken.
+
+        Raises:
+            UserError: the state was taken over another number of samples.
+        """
+        if state["total"] != self.total:
+            raise UserError(
+                f"The checkpoint's place was taken in {state['total']:,} samples, now there are {self.total:,}; resume "
+                "with the same shards, or start a new run from the checkpoint's weights."
+            )
+        self.epoch, self._consumed, self._resuming = state["epoch"], state["consumed"], True
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yields this rank's batches.
+
+        Raises:
+            DataError, UserError, OSError: what a stage raised, as it was.
+            RuntimeError: a stage failed otherwise; names the stage and the sample.
+        """
+        start = self._consumed if self._resuming else 0
+        self._consumed, self._resuming = start, False
+        self._passes += 1
+        this_pass = self._passes
+        place = self.place
+        batch_size = self.batch_size * place.world_size
+        self._begin[0], self._begin[1] = self.epoch, start
+        parts = iter(self._parts(place))
+        for step in range(start // batch_size, len(self)):
+            batch = merge([_checked(next(parts)) for _ in range(max(1, self.num_workers))], self._pad_id)
+            if not len(batch["position"]):
+                batch = self._without_samples() | {"dropped": batch["dropped"], "epoch": batch["epoch"]}
+            elif self._empty is None:
+                self._empty = empty_like(batch)
+            self._consumed = min((step + 1) * batch_size, self.total)
+            yield batch
+            if this_pass != self._passes:
+                raise RuntimeError("a new pass over this StreamLoader has begun; this one cannot go on")
+
+    def _parts(self, place: Place) -> DataLoader:
+        """The workers' parts in turn: of worker 0, of worker 1, … for one batch after the other."""
+        if self._loader is None or self._loader[0] != place:
+            if self.num_workers:
+                self._begin.share_memory_()
+            pipeline = webdataset.DataPipeline(self._schedule(place), webdataset.map(self._prepare))
+            loader = DataLoader(
+                pipeline,
+                batch_size=None,
+                num_workers=self.num_workers,
+                collate_fn=_as_it_is,
+                persistent_workers=self.num_workers > 0,
+            )
+            self._loader = (place, loader)
+        return self._loader[1]
+
+    def _schedule(self, place: Place) -> _Schedule:
+        return _Schedule(self.shards, self.sizes, self._shuffle, self.batch_size, place, self._begin)
+
+    def _without_samples(self) -> dict[str, Any]:
+        """A batch of 0 samples that looks like the others, made from the first usable sample if need be."""
+        if self._empty is None:
+            schedule = self._schedule(Place())
+            order = EpochOrder(self.sizes, self.epoch, self._shuffle)
+            for position in range(min(self.total, _MOST_PROBED)):
+                batch = _checked(self._prepare((self.epoch, [schedule.sample(order, self.epoch, position)])))
+                if len(batch["position"]):
+                    self._empty = empty_like(batch)
+                    break
+        return dict(self._empty or {"position": torch.empty(0, dtype=torch.int64)})
+
+
+class _Schedule:
+    """First stage of the pipeline: yields (epoch, the samples to read), one for each batch, none left out."""
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        sizes: Sequence[int],
+        shuffle: Shuffle | None,
+        batch_size: int,
+        place: Place,
+        begin: torch.Tensor,
+    ) -> None:
+        self.shards = shards
+        self.sizes = sizes
+        self.shuffle = shuffle
+        self.batch_size = batch_size * place.world_size
+        self.place = place
+        self.begin = begin
+
+    def __call__(self) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+        epoch, start = self.begin.tolist()
+        order = EpochOrder(self.sizes, epoch, self.shuffle)
+        info = get_worker_info()
+        mine, workers = (info.id, info.num_workers) if info is not None else (0, 1)
+        for step in range(start // self.batch_size, -(-order.total // self.batch_size)):
+            positions = [
+                position
+                for position in order.positions(step, self.batch_size, self.place)
+                if position >= start and order.worker(position, self.place.world_size, workers) == mine
+            ]
+            yield epoch, [self.sample(order, epoch, position) for position in positions]
+
+    def sample(self, order: EpochOrder, epoch: int, position: int) -> dict[str, Any]:
+        """What the first sample stage gets."""
+        shard, ordinal = order.locate(position)
+        return {
+            "position": position,
+            "epoch": epoch,
+            "origin": self.shards[shard],
+            "ordinal": ordinal,
+            "promised": self.sizes[shard],
+        }
+
+
+class _Prepare:
+    """Second stage of the pipeline: samples → part of a batch, or the error that shall stop the run."""
+
+    def __init__(self, stages: Sequence[SampleStage], batch_stages: Sequence[BatchStage]) -> None:
+        self.stages = list(stages)
+        self.batch_stages = list(batch_stages)
+        self.collate = Collate()
+
+    def __call__(self, scheduled: tuple[int, list[dict[str, Any]]]) -> Any:
+        epoch, samples = scheduled
+        dropped: list[tuple[str, str, str]] = []
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # images are small: a pool costs more than it gives
+        try:
+            kept = [done for sample in samples if (done := self._through_stages(sample, dropped)) is not None]
+            batch = {"position": torch.empty(0, dtype=torch.int64)}
+            if kept:
+                batch = self.collate(kept)
+                for stage in self.batch_stages:
+                    batch = stage(batch)
+        except (MmcsError, OSError) as error:
+            return error  # as a value: a DataLoader would hand on its stack trace as its message
+        finally:
+            torch.set_num_threads(threads)
+        return batch | {"epoch": epoch, "dropped": dropped}
+
+    def _through_stages(self, sample: dict[str, Any], dropped: list[tuple[str, str, str]]) -> dict[str, Any] | None:
+        """The finished sample, or None with its cause in ``dropped``; position and epoch are kept whatever stages do."""
+        shard, place = sample["origin"].label, {"position": sample["position"], "epoch": sample["epoch"]}
+        key = ""
+        for stage in self.stages:
+            before = sample
+            try:
+                sample = stage(before)
+            except BadSample as bad:
+                dropped.append((bad.cause, shard, before.get("key", key)))
+                sample = {}
+            except (MmcsError, OSError):
+                raise
+            except Exception as error:
+                where = f"{shard}/{before.get('key', key)}"
+                raise RuntimeError(f"{type(stage).__name__} failed on the sample {where}: {error!r}") from error
+            dropped += [("not in sizes.json", shard, beyond) for beyond in before.pop("surplus", ())]
+            if not sample:
+                return None
+            key = sample.get("key", key)
+        return sample | place
+
+
+def _checked(part: Any) -> dict[str, Any]:
+    if isinstance(part, Exception):
+        raise part
+    return part
+
+
+def _as_it_is(part: Any) -> Any:
+    return part

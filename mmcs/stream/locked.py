@@ -1,0 +1,162 @@
+"""What locked towers yield, computed once and kept: fills the feature stores, and the stages that read them.
+
+Where a tower is not locked its ordinary stage stands in the list (decoding, tokenising). Stores are ``features.py``'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from mmcs.stream.decode import DecodeImage
+from mmcs.stream.drops import BadSample
+from mmcs.stream.features import FeatureStore, digest, fill
+from mmcs.stream.loader import StreamLoader
+from mmcs.stream.order import Place
+from mmcs.stream.read import IMAGE_EXTENSIONS, ReadSample
+from mmcs.stream.sources import Shard
+
+if TYPE_CHECKING:
+    from mmcs.model.towers import Towers
+    from mmcs.stream.tokenise import Tokenise
+
+
+class LookUpImage:
+    """Sample stage: the image's bytes -> "image_features" (F,) float32 of the locked image trunk.
+
+    Raises:
+        BadSample: as ``decode`` raises it; what cannot be decoded has no features.
+    """
+
+    def __init__(self, store: FeatureStore, decode: DecodeImage) -> None:
+        self.store = store
+        self.decode = decode
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        try:
+            features = self.store.lookup([digest(image_file(sample))])[0]
+        except KeyError:
+            self.decode(dict(sample))
+            raise RuntimeError(
+                f"the features of {sample['identity']} were not computed before they were read"
+            ) from None
+        sample.pop("files")
+        return {**sample, "image_features": features}
+
+
+class LookUpTexts:
+    """Batch stage: "texts" (per view B captions) -> "text_features" (per view (B, F)) of the locked text trunk."""
+
+    def __init__(self, store: FeatureStore, width: int) -> None:
+        self.store = store
+        self.width = width
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        rows = [self.store.lookup([digest(text) for text in view]).reshape(-1, self.width) for view in batch["texts"]]
+        return {**batch, "text_features": [torch.from_numpy(view) for view in rows]}
+
+
+class LockedFeatures:
+    """The feature stores of one pair of towers: how to fill them, and the stages that read them.
+
+    ``images`` and ``texts`` are None where that trunk is not wholly locked, or where nothing is to be cached.
+
+    Args:
+        folder: where the stores live; None: nothing is cached.
+    """
+
+    def __init__(self, towers: Towers, folder: Path | None) -> None:
+        self.towers = towers
+        self.images = self.texts = None
+        if folder is not None and towers.image_locked:
+            self.images = FeatureStore(folder, f"image-{towers.image_fingerprint()}")
+        if folder is not None and towers.text_locked:
+            self.texts = FeatureStore(folder, f"text-{towers.text_fingerprint()}")
+
+    def image_stage(self, decode: DecodeImage) -> LookUpImage | DecodeImage:
+        """The sample stage that brings images to the towers."""
+        return decode if self.images is None else LookUpImage(self.images, decode)
+
+    def text_stage(self, cached: bool = True) -> LookUpTexts | Tokenise:
+        """The batch stage that brings texts to the towers; ``cached``: whether they are among those filled in."""
+        if self.texts is None or not cached:
+            return self.towers.tokenise
+        return LookUpTexts(self.texts, self._encode_texts([""]).shape[1])
+
+    def fill_images(self, shards: Sequence[Shard], sizes: Sequence[int], decode: DecodeImage) -> None:
+        """Encodes the images of ``shards`` that are not there yet; ranks share the work and wait for each other."""
+        if self.images is None:
+            return
+        store, place = self.images, Place.here()
+
+        def missing() -> Iterator[tuple[bytes, torch.Tensor]]:
+            loader = StreamLoader(
+                shards, sizes, [ReadSample(extensions=IMAGE_EXTENSIONS), DigestImage()], batch_size=256
+            )
+            for batch in loader:
+                wanted = set(store.missing(batch.get("digest", ())))
+                for one, sample in zip(batch.get("digest", ()), batch.get("raw", ()), strict=True):
+                    if one in wanted:
+                        with contextlib.suppress(BadSample):  # counted where it is trained or evaluated on
+                            yield one, decode(sample)["image"]
+
+        fill(
+            store,
+            missing(),
+            self._encode_images,
+            rank=place.rank,
+            world_size=place.world_size,
+            description="image features",
+        )
+        _wait()
+
+    def fill_texts(self, texts: Iterable[str]) -> None:
+        """Encodes the captions that are not there yet; ranks share the work and wait for each other."""
+        if self.texts is None:
+            return
+        place = Place.here()
+        items = [(digest(text), text) for text in dict.fromkeys(texts)]
+        fill(
+            self.texts,
+            items,
+            self._encode_texts,
+            rank=place.rank,
+            world_size=place.world_size,
+            description="text features",
+        )
+        _wait()
+
+    @torch.inference_mode()
+    def _encode_images(self, images: list[torch.Tensor]) -> np.ndarray:
+        device = self.towers.logit_scale.device
+        return self.towers.image_features(torch.stack(images).to(device)).float().cpu().numpy()
+
+    @torch.inference_mode()
+    def _encode_texts(self, texts: list[str]) -> np.ndarray:
+        tokens = self.towers.tokenise.encode(texts).to(self.towers.logit_scale.device)
+        return self.towers.text_features(tokens).float().cpu().numpy()
+
+
+class DigestImage:
+    """Sample stage: adds "digest" of the image's bytes, and keeps the sample for decoding under "raw"."""
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        return {**sample, "digest": digest(image_file(sample)), "raw": sample, "group": ""}
+
+
+def image_file(sample: dict[str, Any]) -> bytes:
+    """The encoded image of a sample."""
+    for extension in IMAGE_EXTENSIONS:
+        if extension in sample["files"]:
+            return sample["files"][extension]
+    raise BadSample("no image")
+
+
+def _wait() -> None:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
