@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from mmcs.callbacks.features import FillFeatures
 from mmcs.callbacks.reseed import Reseed
@@ -22,7 +23,7 @@ from mmcs.evaluation.evaluate import evaluate
 from mmcs.evaluation.suites import Suite, open_suites
 from mmcs.files import atomic_file
 from mmcs.model.build import build_towers
-from mmcs.model.checkpoint import load_model
+from mmcs.model.checkpoint import load_weights
 from mmcs.model.module import ContrastiveModule
 from mmcs.stream.sources import expand
 
@@ -52,9 +53,11 @@ class Run:
         """Evaluates the best checkpoint (the last one where none was monitored) on the test suites; writes the report."""
         if not self.test:
             return
-        loaded = load_model(self.folder)
+        towers = self.module.towers
+        if self.checkpoint.best_model_path:
+            load_weights(towers, Path(self.checkpoint.best_model_path))
         evaluate(
-            loaded.towers.to(self.module.device),
+            towers,
             self.test,
             self.folder,
             model=self.config["model"]["name"],
@@ -123,17 +126,24 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
         best,
         ModelCheckpoint(folder / "checkpoints", filename="last", enable_version_counter=False, save_on_train_epoch_end=True),
     ]
-    trainer = Trainer(
-        **config["trainer"],
-        default_root_dir=folder,
-        callbacks=callbacks,
-        logger=_loggers(config["logger"], folder),
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
+    trainer = _trainer(config["trainer"], folder, callbacks, _loggers(config["logger"], folder))
     if trainer.is_global_zero:
         write_config(config, folder)
     return Run(config, folder, module, datamodule, trainer, best, test, seen)
+
+
+def _trainer(settings: dict[str, Any], folder: Path, callbacks: list[Callback], loggers: list[Logger]) -> Trainer:
+    try:
+        return Trainer(
+            **settings,
+            default_root_dir=folder,
+            callbacks=callbacks,
+            logger=loggers,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise UserError(f"lightning.Trainer refuses the trainer settings: {str(error).splitlines()[0]}") from None
 
 
 def write_config(config: dict[str, Any], folder: Path) -> None:

@@ -44,10 +44,13 @@ _WEIGHTS = [struct.Struct(f"<{n}f") for n in range(MAX_CANDIDATES + 1)]
 
 
 def normalise(phrase: str) -> str:
-    """The one form of a phrase for building and for look-up: NFC, case-folded, white space collapsed and stripped."""
+    """The one form of a phrase for building and for look-up: NFC, case-folded, white space collapsed and stripped.
+
+    The apostrophe of print (U+2019) becomes that of keyboards: captions have either.
+    """
     if phrase.isascii():
         return " ".join(phrase.lower().split())
-    folded = unicodedata.normalize("NFD", phrase).casefold()
+    folded = unicodedata.normalize("NFD", phrase.replace("\u2019", "'")).casefold()
     return " ".join(unicodedata.normalize("NFC", folded).split())
 
 

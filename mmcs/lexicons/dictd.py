@@ -91,33 +91,38 @@ class Dictionary:
 
     def _read(self, *, metadata: bool) -> Iterator[Entry]:
         for number, line in enumerate(self._lines, 1):
-            if not line.strip() or line.startswith(_METADATA) is not metadata:
+            if line.startswith(_METADATA) is not metadata or not line.strip():
                 continue
-            columns = line.split("\t")
-            where = f"line {number}: {line[:60]}"
-            if len(columns) < 3 or not columns[0].strip():
-                self.damaged.add("not headword, offset and length between tabs", where)
-                continue
-            start, length = _number(columns[1]), _number(columns[2])
-            if start is None or length is None:
-                self.damaged.add("offset or length is not a base-64 number", where)
+            key, start, length = self._place(line)
+            if start < 0 or not key.strip():
+                cause = "not headword, offset and length between tabs"
             elif start + length > len(self._data):
-                self.damaged.add("points beyond the end of the dictionary", where)
+                cause = "points beyond the end of the dictionary"
             else:
                 try:
-                    yield Entry(columns[0], self._data[start : start + length].decode())
+                    yield Entry(key, self._data[start : start + length].decode())
+                    continue
                 except UnicodeDecodeError:
-                    self.damaged.add("text is not UTF-8", where)
+                    cause = "text is not UTF-8"
+            self.damaged.add(cause, f"line {number}: {line[:60]}")
+
+    def _place(self, line: str) -> tuple[str, int, int]:
+        """Headword, offset and length of an index line; the offset is -1 where the line is not one."""
+        columns = line.split("\t")
+        if len(columns) < 3:
+            return line, -1, 0
+        start, length = _number(columns[1]), _number(columns[2])
+        return columns[0], -1 if min(start, length) < 0 else start, length
 
 
-def _number(digits: str) -> int | None:
+def _number(digits: str) -> int:
+    """dictd's base-64 number, -1 where it is none."""
     value = 0
     for char in digits:
-        digit = _DIGITS.get(char)
-        if digit is None:
-            return None
-        value = value * 64 + digit
-    return value if digits else None
+        if char not in _DIGITS:
+            return -1
+        value = value * 64 + _DIGITS[char]
+    return value if digits else -1
 
 
 def _bounded(path: Path, limit: int) -> bytes:

@@ -116,6 +116,8 @@ def _record(phrase: str, candidates: Sequence[tuple[str, float]]) -> bytes:
         if not text or "\0" in text or not (0 < weight <= 1 and math.isfinite(weight)):
             raise ValueError(f"candidate {text!r} (weight {weight}) of phrase {phrase!r} cannot be stored")
     weights = array("f", (weight for _, weight in candidates))
+    if min(weights) <= 0:
+        raise ValueError(f"a weight of phrase {phrase!r} is too small for a float32")
     return bytes([len(candidates)]) + weights.tobytes() + "\0".join(text for text, _ in candidates).encode()
 
 

@@ -18,6 +18,7 @@ from mmcs.lexicons.format import write_lexicon
 from mmcs.lexicons.packages import Found, find
 from mmcs.lexicons.ranking import rank
 from mmcs.lexicons.senses import Sense, senses
+from mmcs.prepare.records import Tally
 
 SOURCE_LANGUAGE = "en"
 
@@ -48,7 +49,9 @@ def build_freedict(
 def _read(found: Found) -> tuple[dict[str, list[tuple[str, float]]], dict[str, Any]]:
     """The candidates of one dictionary, and where they come from."""
     dictionary = Dictionary(found.path)
-    entries = rank(_senses(dictionary, found.language), source_language=SOURCE_LANGUAGE, language=found.language)
+    left_out = Tally()
+    every = _senses(dictionary, found.language, left_out)
+    entries = rank(every, source_language=SOURCE_LANGUAGE, language=found.language)
     if not entries:
         raise DataError(f"{found.provenance} holds no translation that could be read; is it an English dictionary?")
     return entries, {
@@ -57,11 +60,11 @@ def _read(found: Found) -> tuple[dict[str, list[tuple[str, float]]], dict[str, A
         "licence": dictionary.licence,
         "licence_text": dictionary.availability,
         "language": found.language,
-        "left_out": dictionary.damaged.as_dict(),
+        "left_out": dictionary.damaged.as_dict() | left_out.as_dict(),
     }
 
 
-def _senses(dictionary: Dictionary, language: str) -> Iterator[Sense]:
+def _senses(dictionary: Dictionary, language: str, left_out: Tally) -> Iterator[Sense]:
     from rich.console import Console
     from rich.progress import track
 
@@ -73,4 +76,4 @@ def _senses(dictionary: Dictionary, language: str) -> Iterator[Sense]:
         transient=True,
     )
     for entry in bar:
-        yield from senses(entry, language)
+        yield from senses(entry, language, left_out)

@@ -27,10 +27,15 @@ def zipf(text: str, language: str) -> float:
 
 
 @lru_cache(8)
-def stop_words(language: str) -> frozenset[str]:
-    """The ``STOP_WORDS`` commonest words of ``language``; empty where wordfreq does not know it."""
+def commonest(language: str) -> tuple[str, ...]:
+    """All words that wordfreq knows of ``language``, the commonest first; empty where it does not know the language."""
     frequencies = _frequencies(language.split("-")[0])
-    return frozenset(sorted(frequencies, key=lambda word: (-frequencies[word], word))[:STOP_WORDS])
+    return tuple(sorted(frequencies, key=lambda word: (-frequencies[word], word)))
+
+
+def stop_words(language: str) -> frozenset[str]:
+    """The ``STOP_WORDS`` commonest words of ``language``."""
+    return frozenset(commonest(language)[:STOP_WORDS])
 
 
 @lru_cache(2)

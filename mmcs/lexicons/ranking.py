@@ -17,15 +17,15 @@ from mmcs.lexicons.senses import Sense
 MAX_CANDIDATES = 8
 
 # Scores add up in powers of ten, like the Zipf scale.
-FURTHER_TOKEN = -1.5  # per word beyond the first
+FURTHER_TOKEN = -2.0  # per word beyond the first
 COMPETITION = 0.75  # times log10 of the phrase's share of the source words that the candidate translates, by frequency
-NOUN = 1.0  # captions name things; a headword that is noun and verb is a noun there
+NOUN = 0.5  # captions name things; a headword that is noun and verb is a noun there
 AGREEMENT = 0.5  # times log2(1 + senses that name the candidate)
 SUPPORT = 0.25  # times log2(1 + examples and references of these senses)
 LATER = -0.25  # times log2(1 + place of the sense), and the same for the place within it
 CUT_HEADWORD = -1.0  # the pronunciation is of a longer word: Ergane's dictionaries keep the first word of headwords
 # From scores to weights: the most likely human choices on that half.
-TEMPERATURE = 2.0
+TEMPERATURE = 1.5
 
 
 class _Candidate:
@@ -65,7 +65,7 @@ def _scores(
 ) -> list[tuple[str, float]]:
     if not all(sense.acronym for sense in senses):  # "IT" is not what "it" means
         senses = [sense for sense in senses if not sense.acronym]
-    shortest = min(sense.pronunciation for sense in senses)
+    shortest = min(sense.sounds for sense in senses)
     candidates: dict[str, _Candidate] = defaultdict(_Candidate)
     for sense in senses:
         for place, text in enumerate(sense.texts):
@@ -75,7 +75,9 @@ def _scores(
             candidate.sense = min(candidate.sense, sense.number)
             candidate.place = min(candidate.place, place)
             candidate.noun |= sense.pos == "n"
-            candidate.cut &= sense.pronunciation > shortest + 2
+            candidate.cut &= sense.sounds > shortest + 2
+    if len(candidates) == 1:
+        return [(text, 0.0) for text in candidates]
     return [
         (
             text,

@@ -13,26 +13,35 @@ from typing import NamedTuple
 from mmcs.codeswitch.lexicon import normalise
 from mmcs.lexicons.dictd import Entry
 from mmcs.lexicons.orthography import repair
+from mmcs.prepare.records import Tally
 
 MAX_SOURCE_TOKENS = 4
+_TOO_LONG = f"headword of more than {MAX_SOURCE_TOKENS} words"
 MAX_TARGET_TOKENS = 4  # longer ones explain, they do not translate
 
 _SENSE = re.compile(r"\s*(?:[IVX]+\.\s+)?(?:<(?P<pos>[^>]*)>\s*)?(?:(?P<number>\d+)\.(?:\s+|$))?(?P<text>.*)")
 _NOT_A_SENSE = re.compile(r'\s*(?:"|- |see: |Synonyms?: |Note: |$)')
-_PRONUNCIATION = re.compile(r"/[^/]*/+")
+_PRONUNCIATION = re.compile(r"/+[^/]+/+")
+_SOUND = re.compile(r"[^\W\d_ˈˌː]")
+# Ergane's dictionaries keep the first word of a headword and the pronunciation of all of it: no English word sounds so long.
+_SOUNDS_PER_LETTER = 1.8
 _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|<[^<>]*>|/[^/\s]*/(?=\s|$)|\"[^\"]*\"")
+_LABEL = re.compile(r"<([^<>]*)>")
+_VARIANT = re.compile(r"[,;()]")
 _OPENING = re.compile(r"[(\[{</\"]")
 # Sub-entries (idioms with the headword) follow the translations after a full stop.
 _FULL_STOP = re.compile(r"(?<=[^\W\d_]{3})\.(?=\s|$).*", re.DOTALL)
+_CHOICE = re.compile(r"(\S+?)/\S+")
 _SEPARATOR = re.compile(r"[,;،؛、|]")
 _EXPLANATION = re.compile(r"(?<=\w):\s.*")
 _ABBREVIATION = re.compile(r"(?:\w{1,3}\.)+\w{0,2}")
-# "someone, something" as dictionaries abbreviate it: grammar, not text.
-_PLACEHOLDER = re.compile(
-    r"(?<!\w)(?:etw\.|jd[mns]?\.|jds\.|jdn\./etw\.|v(?:ki|mi)\w*|ngn|ngt|nån|qn|qc|qch|qqn|qqch|algo/alguien|sth\.?|sb\.?|sg\.?)(?!\w)"
-)
+# "someone, something" as dictionaries abbreviate it: grammar, not text. In English, German, and the rest.
+_SOMEONE = re.compile(r"(?<!\w)(?:sth|sb|sg)(?!\w)\.?")
+_JEMAND = re.compile(r"(?<!\w)(?:etw|jd[mns]?)\.(?:/(?:etw|jd[mns]?)\.)*")
+_PLACEHOLDERS = frozenset({"ngn", "ngt", "nån", "qn", "qc", "qch", "qqn", "qqch"})
+_HUNGARIAN_PLACEHOLDERS = ("vki", "vmi")  # with any case ending
 _SHARED_SENSE = re.compile(r"\s+\d+\.\s*$")
-_UNUSABLE = re.compile(r"[\[\]{}<>()|=\\#*_?\"“”„…:!/0-9]|\.\S|--|^-|-$|^‐|‐$")
+_UNUSABLE = re.compile(r"[\[\]{}<>()|=+\\#*_?\"“”„…:!/0-9]|\.\S|--|^-|-$|^‐|‐$")
 _GENDER = frozenset({"fem", "masc", "neut", "f", "m", "nt", "n", "pl", "sg", "pn"})
 
 
@@ -43,7 +52,7 @@ class Sense(NamedTuple):
         phrase: the headword, normalised.
         acronym: whether it is written in capitals.
         pos: "n", "v", "a" (adjective), "x" (any other) or "" where the entry does not say.
-        pronunciation: its length in letters, 0 where there is none.
+        sounds: length of its pronunciation, 0 where there is none.
         number: place among the senses of the entry, from 0.
         texts: translations in the entry's order, cleaned.
         support: examples, references and further meanings that hang on the sense: a sign of how common it is.
@@ -52,36 +61,41 @@ class Sense(NamedTuple):
     phrase: str
     acronym: bool
     pos: str
-    pronunciation: int
+    sounds: int
     number: int
     texts: tuple[str, ...]
     support: int
 
 
-def senses(entry: Entry, language: str) -> list[Sense]:
-    """The senses of ``entry`` whose translations are words of ``language`` (BCP 47)."""
+def senses(entry: Entry, language: str, left_out: Tally) -> list[Sense]:
+    """The senses of ``entry`` whose translations are words of ``language`` (BCP 47); ``left_out`` counts what has none."""
     if entry.key.count(" ") >= 2 * MAX_SOURCE_TOKENS:
+        left_out.add(_TOO_LONG, entry.key)
         return []
     head, _, body = entry.text.lstrip().partition("\n")
-    pos = part_of_speech(head)
-    pronunciation = _PRONUNCIATION.search(head)
-    length = sum(char.isalpha() for char in pronunciation.group()) if pronunciation else 0
+    pos, words = part_of_speech(head), _headwords(entry.key, head)
+    sounds = _sounds(head) if len(words) == 1 else 0
     phrases: dict[str, bool] = {}
-    for word in _headword(entry.key, head):
+    for word in words:
+        cut = word.isalpha() and len(word) > 2 and sounds > _SOUNDS_PER_LETTER * len(word)
         if word.startswith("to ") and pos in ("", "v"):
             word, pos = word[3:], "v"
-        phrases[normalise(_PLACEHOLDER.sub(" ", word).strip(" .!?"))] = len(word) > 1 and word.isupper()
-    phrases.pop("", None)
-    if not any(phrase.count(" ") < MAX_SOURCE_TOKENS for phrase in phrases):
-        return []
-    lines = ((line, support, label or pos or part_of_speech(line)) for line, support, label in _sense_lines(body))
-    return [
-        Sense(phrase, acronym, line_pos, length, number, texts, support)
-        for number, (line, support, line_pos) in enumerate(lines)
+        phrase = normalise(_SOMEONE.sub(" ", word).strip(" .!?"))
+        if not phrase or phrase.count(" ") >= MAX_SOURCE_TOKENS:
+            left_out.add(_TOO_LONG, entry.key)
+        elif cut:
+            left_out.add("headword cut short (the pronunciation is of a longer one)", entry.key)
+        else:
+            phrases[phrase] = len(word) > 1 and word.isupper()
+    found = [
+        Sense(phrase, acronym, label or pos or part_of_speech(line), sounds, number, texts, support)
+        for number, (line, support, label) in enumerate(_sense_lines(body) if phrases else ())
         if (texts := translations(line, language))
         for phrase, acronym in phrases.items()
-        if phrase.count(" ") < MAX_SOURCE_TOKENS
     ]
+    if phrases and not found:
+        left_out.add(f"no translation of at most {MAX_TARGET_TOKENS} words", entry.key)
+    return found
 
 
 def translations(line: str, language: str) -> tuple[str, ...]:
@@ -89,10 +103,16 @@ def translations(line: str, language: str) -> tuple[str, ...]:
     text, before = line, ""
     while text != before and _OPENING.search(text):
         before, text = text, _BRACKETS.sub(" ", text)
-    text = _EXPLANATION.sub("", _FULL_STOP.sub("", _PLACEHOLDER.sub(" ", text)))
+    if "." in text:
+        text = _FULL_STOP.sub("", _JEMAND.sub(" ", text))
+    if ":" in text:
+        text = _EXPLANATION.sub("", text)
     parts: list[str] = []
     for part in _SEPARATOR.split(text):
-        parts += part.split("/") if " " not in part.strip() else [re.sub(r"(\S+?)/\S+", r"\1", part)]
+        if "/" not in part:
+            parts.append(part)
+        else:  # "one/other", or a phrase with a choice of words
+            parts += [_CHOICE.sub(r"\1", part)] if " " in part.strip() else part.split("/")
     cleaned = (_clean(part, language) for part in parts)
     return tuple(dict.fromkeys(part for part in cleaned if part))
 
@@ -101,7 +121,7 @@ def part_of_speech(line: str) -> str:
     """The part of speech that the ``<labels>`` of a line name, in one letter; "" where they name none."""
     if "<" not in line:
         return ""
-    labels = {label for group in re.findall(r"<([^<>]*)>", line) for label in re.split(r"[,/\s]+", group.casefold())}
+    labels = {label for group in _LABEL.findall(line) for label in re.split(r"[,/\s]+", group.casefold())}
     if labels & _GENDER:
         return "n"
     for label in sorted(labels):
@@ -112,16 +132,22 @@ def part_of_speech(line: str) -> str:
     return "x" if labels - {""} else ""
 
 
-def _headword(key: str, head: str) -> list[str]:
+def _headwords(key: str, head: str) -> list[str]:
     """The headword, or several, as written; the index's key has lost hyphens, apostrophes and capitals."""
-    plain = re.sub(r"<[^<>]*>", " ", _PRONUNCIATION.sub(" ", head))
-    if plain.strip().casefold() == key:
-        return [plain.strip()]
+    plain = " ".join(_LABEL.sub(" ", _PRONUNCIATION.sub(" ", head)).split())
+    if plain.casefold() == key:
+        return [plain]
     wanted = _letters(key)
-    variants = [" ".join(variant.split()) for variant in re.split(r"[,;()]", plain)]
+    variants = [variant for part in _VARIANT.split(plain) if (variant := part.strip())]
     if _letters(plain) == wanted:
         return variants
     return next(([variant] for variant in variants if _letters(variant) == wanted), [key])
+
+
+def _sounds(head: str) -> int:
+    """Length of the first pronunciation; 0 without one, or where another word's may stand first."""
+    pronunciation = _PRONUNCIATION.search(head)
+    return len(_SOUND.findall(pronunciation.group())) if pronunciation and "(" not in head else 0
 
 
 def _letters(text: str) -> str:
@@ -133,8 +159,10 @@ def _sense_lines(body: str) -> list[tuple[str, int, str]]:
     found: list[tuple[str, int, str]] = []
     pos = ""
     for line in body.splitlines():
-        match = _SENSE.fullmatch(line)
-        if match is None or _NOT_A_SENSE.match(line):
+        if not line:
+            continue
+        match = None if _NOT_A_SENSE.match(line) else _SENSE.fullmatch(line)
+        if match is None:
             if found:
                 found[-1] = (found[-1][0], found[-1][1] + line.count("{") + line.count('"') // 2, found[-1][2])
             continue
@@ -147,9 +175,9 @@ def _sense_lines(body: str) -> list[tuple[str, int, str]]:
 
 
 def _clean(part: str, language: str) -> str:
-    text = _SHARED_SENSE.sub("", part.replace("~", " "))
-    text = " ".join(text.split()).strip(" .-–—'’‘´`")
+    words = _SHARED_SENSE.sub("", part.replace("~", " ")).split()
+    words = [word for word in words if word not in _PLACEHOLDERS and not word.startswith(_HUNGARIAN_PLACEHOLDERS)]
+    text = " ".join(words).strip(" .!?-–—'’‘´`")
     if not text or _UNUSABLE.search(text) or ("." in part and _ABBREVIATION.fullmatch(part.strip())):
         return ""
-    text = repair(text, language)
-    return text if len(text.split(" ")) <= MAX_TARGET_TOKENS else ""
+    return repair(text, language) if len(words) <= MAX_TARGET_TOKENS else ""

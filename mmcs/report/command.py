@@ -11,7 +11,7 @@ EXAMPLE = """\
 example:
   mmcs compare outputs/zero_shot/RUN outputs/two_view/RUN outputs/shuffled_lexicon/RUN --out report.html
 
-Runs of one experiment that differ in their seed alone are pooled: the mean over seeds per query, the spread shown.
+One run alone gets its figures. Runs of one experiment that differ in their seed alone are pooled: the mean over seeds per query, the spread shown.
 """
 
 

@@ -16,7 +16,7 @@ from mmcs.report.runs import System, check_comparable, load_run, pool
 def compare(
     runs: Sequence[Path], baseline: Path | None = None, out: Path | None = None, pictures: Pictures | None = None
 ) -> Comparison:
-    """Compares evaluated runs and, with ``out``, writes the page.
+    """Compares evaluated runs and, with ``out``, writes the page. Runs of one system alone get its figures.
 
     Args:
         runs: folders with results.json and retrieval/*.queries.tsv.
@@ -25,19 +25,14 @@ def compare(
         pictures: image id → JPEG bytes (or None), for the examples on the page.
 
     Raises:
-        UserError: fewer than two runs, runs of different queries, a baseline that is none of the runs.
+        UserError: no run, runs of different queries, a baseline that is none of the runs.
         DataError: a file of a run is damaged.
     """
-    if len(runs) < 2:
-        raise UserError("a comparison needs at least two run folders; name another one.")
+    if not runs:
+        raise UserError("a comparison needs run folders; name at least one.")
     loaded = [load_run(Path(run)) for run in runs]
     check_comparable(loaded)
     systems = pool(loaded)
-    if len(systems) < 2:
-        raise UserError(
-            f"all {len(loaded)} runs are of {systems[0].label!r} and differ in their seed alone; "
-            "name a run of another experiment to compare with."
-        )
     seen = {language for run in loaded for language in run.results.get("seen_languages", [])}
     comparison = compare_systems(systems, _baseline(systems, baseline), seen)
     if out is not None:

@@ -112,7 +112,7 @@ def compare_systems(systems: Sequence[System], baseline: System, seen: set[str])
     """Figures, differences and settings of systems that answered the same queries.
 
     Args:
-        systems: at least two, from ``runs.pool``.
+        systems: from ``runs.pool``; one alone makes no claims.
         baseline: one of them.
         seen: the languages that have a lexicon.
     """

@@ -49,7 +49,7 @@ def _part(comparison: Comparison, part: SuiteComparison, place: int, pictures: P
     labels = [system.label for system in comparison.systems]
     title = f"Recall at 10 of image retrieval per language and system on {part.suite}; the table below has the figures"
     plot = dot_plot(part.cells[TASKS[0]], list(part.sets.values()), "recall@10", title, f"plot{place}")
-    best = _best(comparison, part)
+    best = _best(comparison, part) if part.candidates else None
     return {
         "suite": part,
         "claims": [(claim, words.verdict(claim, part)) for claim in part.claims],
@@ -57,8 +57,8 @@ def _part(comparison: Comparison, part: SuiteComparison, place: int, pictures: P
         "plot": Markup(plot),  # made by plot.py, which escapes the labels it is given
         "sets": [name for name, members in part.sets.items() if name != "en" and len(members) > 1],
         "home": {language: name for name, members in part.sets.items() for language in members},
-        "best": best.label,
-        "examples": examples(comparison, part, best, pictures),
+        "best": best.label if best else "",
+        "examples": examples(comparison, part, best, pictures) if best else [],
     }
 
 

@@ -18,7 +18,8 @@ def show(comparison: Comparison, console: Console) -> None:
     """Prints tables and summary; ``console`` is made with ``markup=False``, since labels may hold brackets."""
     for part in comparison.suites:
         console.print(_figures(comparison, part))
-        console.print(_claims(part))
+        if part.claims:
+            console.print(_claims(part))
     for paragraph in summary(comparison):
         console.print(paragraph, highlight=False)
     if comparison.settings.unequal:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mmcs.evaluation.protocols import TASKS
 from mmcs.evaluation.statistics import Difference, not_inferior
 from mmcs.report.comparison import Claim, Comparison, SuiteComparison
 from mmcs.report.names import CONTROLS, SETS, language_name
@@ -69,7 +70,12 @@ def set_title(name: str, part: SuiteComparison) -> str:
 
 
 def summary(comparison: Comparison) -> list[str]:
-    """One paragraph per suite and candidate: the answers with their figures, and what the runs cannot tell."""
+    """One paragraph per suite and candidate: the answers with their figures, and what the runs cannot tell.
+
+    A system alone gets its means.
+    """
+    if len(comparison.systems) == 1:
+        return [_alone(comparison.baseline.label, part) for part in comparison.suites]
     return [" ".join(_sentences(label, part, comparison)) for part in comparison.suites for label in part.candidates]
 
 
@@ -79,6 +85,19 @@ def significance_note(claim: Claim) -> str:
     if (difference.low > 0 or difference.high < 0) and claim.corrected > SIGNIFICANT:
         return "not after correction for the number of claims"
     return ""
+
+
+def _alone(label: str, part: SuiteComparison) -> str:
+    cells = part.cells[TASKS[0]][label]
+    shares = [
+        "{:.1f} % [{:.1f}, {:.1f}]".format(*(100 * figure for figure in cells[name].figures["recall@10"]))
+        + f" for {set_title(name, part)}"
+        for name in part.sets
+    ]
+    return (
+        f"“{label[:1].upper()}{label[1:]}” on {part.suite} ({part.split}): of all captions, those that find their image "
+        f"among the first ten are {', '.join(shares)}. Whether that is much, only a comparison with other runs tells."
+    )
 
 
 def _sentences(label: str, part: SuiteComparison, comparison: Comparison) -> Iterator[str]:

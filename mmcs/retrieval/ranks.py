@@ -54,7 +54,7 @@ def ranks(
         rows, columns = positives.of(start, start + len(scores))
         own = scores[rows, columns]
         best = scores.new_full((len(scores),), -torch.inf).scatter_reduce_(0, rows, own, "amax")
-        above = (scores >= best[:, None]).sum(1)
+        above = (scores >= best[:, None]).sum(1, dtype=torch.int32)  # half the time of int64
         above.index_add_(0, rows, (own >= best[rows]).to(above.dtype), alpha=-1)  # positives do not count
         result[start : start + len(scores)] = torch.where(best > -torch.inf, above + 1, 0)
     return result
@@ -173,6 +173,8 @@ def _check(queries: Tensor, gallery: Tensor, query_groups: Tensor, gallery_group
                 f"the {name} of a retrieval need embeddings (N, D) and groups (N,), but have shapes "
                 f"{tuple(embeddings.shape)} and {tuple(groups.shape)}."
             )
+        if torch.isfinite(embeddings.sum(1)).all():  # nothing unfinite survives a sum; cheaper than looking at each
+            continue
         finite = torch.isfinite(embeddings).all(1)
         if not finite.all():
             row = int((~finite).nonzero()[0, 0])

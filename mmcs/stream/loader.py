@@ -1,33 +1,31 @@
 """``StreamLoader``: shards → batches, the same global batches for any number of ranks and workers.
 
-A batch comes to be in this order; the stages are a webdataset ``DataPipeline`` that every worker runs for itself:
+A batch comes to be in this order:
 
-1. ``order``    the positions of this rank's next batch that fall to this worker (``EpochOrder``)
-2. ``stages``   per sample: read → parse → decode → switch …; ``BadSample`` leaves a hole and its cause
-3. ``Collate``  the worker's samples → its part of the batch
-4. ``batch_stages``  per part, still in the worker: tokenise …
-5. ``merge``    in the main process: the workers' parts, in the order of positions → the batch
+1. ``EpochOrder``    the positions of this rank's next batch, shared out among its workers
+2. ``stages``        in the workers, per sample: read → parse → decode → switch …
+3. ``Collate``       in the workers: samples → a part of the batch
+4. ``batch_stages``  in the workers, per part: tokenise …
+5. ``merge``         in the main process: the workers' parts, in the order of positions → the batch
 
-What a stage does with a sample is its own file's business; Lightning sees an iterable with a length and a state.
+Steps 1 to 4 are ``pipeline.py``'s. Lightning sees an iterable with a length and a state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 import webdataset
-from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data import DataLoader
 
-from mmcs.errors import MmcsError, UserError
-from mmcs.stream.batch import Collate, empty_like, merge
-from mmcs.stream.drops import BadSample
-from mmcs.stream.order import EpochOrder, Place, Shuffle
+from mmcs.errors import UserError
+from mmcs.stream.batch import empty_like, merge
+from mmcs.stream.order import EpochOrder, Place, Shuffle, steps
+from mmcs.stream.pipeline import BatchStage, Prepare, SampleStage, Schedule
 from mmcs.stream.sources import Shard
 
-SampleStage = Callable[[dict[str, Any]], dict[str, Any]]
-BatchStage = Callable[[dict[str, Any]], dict[str, Any]]
 #: How many samples are tried at most to learn what a batch looks like, when a rank's first batch is empty.
 _MOST_PROBED = 1000
 
@@ -88,7 +86,7 @@ class StreamLoader:
         self.epoch = 0
         self._place = place
         self._shuffle = shuffle
-        self._prepare = _Prepare(stages, batch_stages)
+        self._prepare = Prepare(stages, batch_stages)
         self._pad_id = next((stage.pad_id for stage in batch_stages if hasattr(stage, "pad_id")), 0)
         self._begin = torch.zeros(2, dtype=torch.int64)  # epoch and first position, for workers that already run
         self._loader: tuple[Place, DataLoader] | None = None
@@ -106,7 +104,7 @@ class StreamLoader:
         return self
 
     def __len__(self) -> int:
-        return -(-self.total // (self.batch_size * self.place.world_size))
+        return len(steps(self.total, self.batch_size * self.place.world_size))
 
     def set_epoch(self, epoch: int) -> None:
         """The next pass reads this epoch, from its beginning unless it is the epoch of the state just loaded."""
@@ -145,7 +143,7 @@ class StreamLoader:
         batch_size = self.batch_size * place.world_size
         self._begin[0], self._begin[1] = self.epoch, start
         parts = iter(self._parts(place))
-        for step in range(start // batch_size, len(self)):
+        for step in steps(self.total, batch_size, start):
             batch = merge([_checked(next(parts)) for _ in range(max(1, self.num_workers))], self._pad_id)
             if not len(batch["position"]):
                 batch = self._without_samples() | {"dropped": batch["dropped"], "epoch": batch["epoch"]}
@@ -172,8 +170,8 @@ class StreamLoader:
             self._loader = (place, loader)
         return self._loader[1]
 
-    def _schedule(self, place: Place) -> _Schedule:
-        return _Schedule(self.shards, self.sizes, self._shuffle, self.batch_size, place, self._begin)
+    def _schedule(self, place: Place) -> Schedule:
+        return Schedule(self.shards, self.sizes, self._shuffle, self.batch_size, place, self._begin)
 
     def _without_samples(self) -> dict[str, Any]:
         """A batch of 0 samples that looks like the others, made from the first usable sample if need be."""
@@ -188,102 +186,12 @@ class StreamLoader:
         return dict(self._empty or {"position": torch.empty(0, dtype=torch.int64)})
 
 
-class _Schedule:
-    """First stage of the pipeline: yields (epoch, the samples to read), one for each batch, none left out."""
-
-    def __init__(
-        self,
-        shards: Sequence[Shard],
-        sizes: Sequence[int],
-        shuffle: Shuffle | None,
-        batch_size: int,
-        place: Place,
-        begin: torch.Tensor,
-    ) -> None:
-        self.shards = shards
-        self.sizes = sizes
-        self.shuffle = shuffle
-        self.batch_size = batch_size * place.world_size
-        self.place = place
-        self.begin = begin
-
-    def __call__(self) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-        epoch, start = self.begin.tolist()
-        order = EpochOrder(self.sizes, epoch, self.shuffle)
-        info = get_worker_info()
-        mine, workers = (info.id, info.num_workers) if info is not None else (0, 1)
-        for step in range(start // self.batch_size, -(-order.total // self.batch_size)):
-            positions = [
-                position
-                for position in order.positions(step, self.batch_size, self.place)
-                if position >= start and order.worker(position, self.place.world_size, workers) == mine
-            ]
-            yield epoch, [self.sample(order, epoch, position) for position in positions]
-
-    def sample(self, order: EpochOrder, epoch: int, position: int) -> dict[str, Any]:
-        """What the first sample stage gets."""
-        shard, ordinal = order.locate(position)
-        return {
-            "position": position,
-            "epoch": epoch,
-            "origin": self.shards[shard],
-            "ordinal": ordinal,
-            "promised": self.sizes[shard],
-        }
-
-
-class _Prepare:
-    """Second stage of the pipeline: samples → part of a batch, or the error that shall stop the run."""
-
-    def __init__(self, stages: Sequence[SampleStage], batch_stages: Sequence[BatchStage]) -> None:
-        self.stages = list(stages)
-        self.batch_stages = list(batch_stages)
-        self.collate = Collate()
-
-    def __call__(self, scheduled: tuple[int, list[dict[str, Any]]]) -> Any:
-        epoch, samples = scheduled
-        dropped: list[tuple[str, str, str]] = []
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # images are small: a pool costs more than it gives
-        try:
-            kept = [done for sample in samples if (done := self._through_stages(sample, dropped)) is not None]
-            batch = {"position": torch.empty(0, dtype=torch.int64)}
-            if kept:
-                batch = self.collate(kept)
-                for stage in self.batch_stages:
-                    batch = stage(batch)
-        except (MmcsError, OSError) as error:
-            return error  # as a value: a DataLoader would hand on its stack trace as its message
-        finally:
-            torch.set_num_threads(threads)
-        return batch | {"epoch": epoch, "dropped": dropped}
-
-    def _through_stages(self, sample: dict[str, Any], dropped: list[tuple[str, str, str]]) -> dict[str, Any] | None:
-        """The finished sample, or None with its cause in ``dropped``; position and epoch are kept whatever stages do."""
-        shard, place = sample["origin"].label, {"position": sample["position"], "epoch": sample["epoch"]}
-        key = ""
-        for stage in self.stages:
-            before = sample
-            try:
-                sample = stage(before)
-            except BadSample as bad:
-                dropped.append((bad.cause, shard, before.get("key", key)))
-                sample = {}
-            except (MmcsError, OSError):
-                raise
-            except Exception as error:
-                where = f"{shard}/{before.get('key', key)}"
-                raise RuntimeError(f"{type(stage).__name__} failed on the sample {where}: {error!r}") from error
-            dropped += [("not in sizes.json", shard, beyond) for beyond in before.pop("surplus", ())]
-            if not sample:
-                return None
-            key = sample.get("key", key)
-        return sample | place
-
-
 def _checked(part: Any) -> dict[str, Any]:
     if isinstance(part, Exception):
-        raise part
+        try:
+            raise part
+        finally:
+            del part  # else error and frame hold each other, and with them workers that are then ended by time-out
     return part
 
 

@@ -133,8 +133,9 @@ class LockedFeatures:
 
     @torch.inference_mode()
     def _encode_images(self, images: list[torch.Tensor]) -> np.ndarray:
-        device = self.towers.logit_scale.device
-        return self.towers.image_features(torch.stack(images).to(device)).float().cpu().numpy()
+        # Channels last: half as much time again for convolutions on a CPU, and what tensor cores want.
+        batch = torch.stack(images).to(self.towers.logit_scale.device, memory_format=torch.channels_last)
+        return self.towers.image_features(batch).float().cpu().numpy()
 
     @torch.inference_mode()
     def _encode_texts(self, texts: list[str]) -> np.ndarray:

@@ -48,6 +48,11 @@ class Place:
         return cls()
 
 
+def steps(total: int, batch: int, start: int = 0) -> range:
+    """The global batches of ``batch`` positions that hold one of start … total − 1; the last may be smaller."""
+    return range(start // batch if start < total else -(-total // batch), -(-total // batch))
+
+
 class EpochOrder:
     """The order of one epoch over shards of the given sizes (N samples together).
 

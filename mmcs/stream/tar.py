@@ -163,6 +163,8 @@ def _walk(descriptor: int, length: int) -> Iterator[tuple[str, int, int]]:
             yield name, data, size
         position = data + (_padded(size) if kind not in b"123456" else 0)
         long_name = long_size = None
+    if position > length:  # cut within the padding of the last file
+        yield "truncated archive", length, -1
 
 
 class _Reader:

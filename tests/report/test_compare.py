@@ -120,8 +120,8 @@ def test_seeds_are_pooled_and_their_spread_shown(tmp_path):
     assert singles[0].spread is None
     assert "over seeds" in (tmp_path / "report.html").read_text()
     assert "One seed" not in summary(comparison)[0]
-    with pytest.raises(UserError, match="differ in their seed alone"):
-        compare(folders[:3])
+    alone = compare(folders[:3])
+    assert len(alone.systems) == 1 and alone.suites[0].claims == []
 
 
 def test_unequal_settings_are_warned_about_and_not_pooled(tmp_path):
@@ -156,8 +156,8 @@ def test_runs_that_cannot_be_compared_are_refused_in_a_sentence(runs, tmp_path):
         compare([runs["zero_shot"], poor])
     with pytest.raises(UserError, match="named twice"):
         compare([runs["zero_shot"], runs["zero_shot"]])
-    with pytest.raises(UserError, match="at least two"):
-        compare([runs["zero_shot"]])
+    with pytest.raises(UserError, match="name at least one"):
+        compare([])
     with pytest.raises(UserError, match="is none of the runs"):
         compare([runs["zero_shot"], runs["two_view"]], baseline=few)
     assert compare([runs["zero_shot"], runs["two_view"]], baseline=runs["two_view"]).baseline.experiment == "two_view"
@@ -226,6 +226,16 @@ def test_the_page_without_pictures_shows_captions_and_ranks(runs, tmp_path):
     compare([runs["zero_shot"], runs["two_view"]], out=tmp_path / "r.html")
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "<img" not in text and "the right image stands at place" in text
+
+
+def test_one_run_alone_gets_its_figures(runs, tmp_path):
+    comparison = compare([runs["two_view"]], out=tmp_path / "r.html")
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    text = " ".join(page.words)
+    assert "Retrieval per language: two views" in text and "Better for" not in text and "German" in text
+    value = comparison.suites[0].cells["image_retrieval"]["two views"]["seen"].figures["recall@10"][0]
+    assert f"{100 * value:.1f} %" in summary(comparison)[0] and "2 languages with a lexicon" in summary(comparison)[0]
+    show(comparison, Console(file=io.StringIO(), markup=False))
 
 
 def test_the_command_prints_tables_and_writes_the_page(runs, tmp_path, capsys, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,8 @@ def test_two_processes_with_uneven_and_doubled_parts_equal_one(tmp_path):
         "uneven": [(torch.arange(28), torch.arange(50)), (padded, torch.arange(44, 75))],
         "empty": [(torch.arange(5), torch.arange(75)), (torch.arange(5, N), torch.arange(0))],
     }
-    mp.spawn(_rank, (str(tmp_path), cases), nprocs=2)
+    multiprocessing.set_forkserver_preload(["mmcs.retrieval.metric"])  # import torchmetrics once, not once per rank
+    mp.start_processes(_rank, (str(tmp_path), cases), nprocs=2, start_method="forkserver")
     for name in cases:
         for rank in range(2):
             assert json.loads((tmp_path / f"{name}.{rank}.json").read_text()) == expected()

@@ -1,17 +1,14 @@
-"""Shards for the stream's tests, written with webdataset's own writer."""
+"""Fixtures of the stream's tests."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-import webdataset
-from PIL import Image
+from stream_shards import write_shard
 
 from mmcs.stream.sources import Shard, expand
 
@@ -23,28 +20,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def jpeg(seed: int, width: int = 40, height: int = 32) -> bytes:
-    """A smooth random picture."""
-    grid = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=92)
-    return buffer.getvalue()
-
-
-def write_shard(path: Path, keys: Sequence[str], with_images: bool = False) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with webdataset.TarWriter(str(path)) as tar:
-        for number, key in enumerate(keys):
-            sample = {
-                "__key__": key,
-                "txt": f"caption {key}",
-                "json": json.dumps({"captions": {"de": [f"Satz {key}"]}}),
-            }
-            if with_images:
-                sample["jpg"] = jpeg(number)
-            tar.write(sample)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_the_worst_shard_is_named_once_enough_was_seen():
         counter.check(0.01, final=True)
     counter.add(batch(100))
     counter.check(0.5)
-    with pytest.raises(DataError, match="more than the allowed share of 1.0%"):
+    with pytest.raises(DataError, match=r"more than the allowed share of 1\.0%"):
         counter.check(0.01)
 
 

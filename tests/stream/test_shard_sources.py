@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ def test_every_notation_finds_the_same_shards(make_shards, tmp_path):
         f"{folder}/*.tar",
         f"{folder}/00000.tar::{folder}/0000[12].tar",
         [f"{folder}/00000.tar", f"{folder}/{{00001,00002}}.tar"],
-        f"{tmp_path}/{{set,set}}/../set/train/00000.tar::{folder}/0000[12].tar".replace("{set,set}", "set"),
+        f"{tmp_path}/set/../set/train",
     ):
         assert expand(given) == shards
 
@@ -53,7 +52,7 @@ def test_two_folders_of_one_name_are_told_apart_in_the_order_of_listing(make_sha
 def test_links_keep_the_name_that_the_user_gave(make_shards, tmp_path):
     make_shards([1], "blobs/0f3a")
     (tmp_path / "set").mkdir()
-    os.symlink(tmp_path / "blobs/0f3a", tmp_path / "set/train")
+    (tmp_path / "set/train").symlink_to(tmp_path / "blobs/0f3a")
     assert expand(tmp_path / "set/train")[0].source == "set/train"
 
 

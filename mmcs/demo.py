@@ -1,0 +1,182 @@
+"""``mmcs demo``: the main job on real data, end to end, with what a fresh machine can get.
+
+It only calls what the other commands call, in order: prepare, build a lexicon, train, evaluate, compare, export.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmcs.errors import MmcsError
+
+# Languages with a large FreeDict and human captions in the stamps.
+LANGUAGES = ("de", "cs", "fi", "hu", "hi", "ar", "sv", "tr")
+ARMS = ("zero_shot", "two_view", "shuffled_lexicon")
+
+
+def register(commands: argparse._SubParsersAction) -> None:
+    """Adds ``mmcs demo``."""
+    parser = commands.add_parser(
+        "demo",
+        help="the whole of it on real data, in minutes on a CPU",
+        description="Prepares stamps and emoji, builds a FreeDict lexicon, trains English only, two views and their "
+        "control at equal settings, compares them with the untouched model, and exports the best.",
+        epilog="example:\n  mmcs demo\n  mmcs demo --stamps tuxpaint-stamps-default.deb --freedict DIR_WITH_DICTD_FILES\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="shards and lexicon, kept (default data)")
+    parser.add_argument("--out", type=Path, default=Path("outputs/demo"), metavar="DIR", help="runs and report, replaced (default outputs/demo)")
+    parser.add_argument("--stamps", metavar="DIR|DEB", help="where the stamps lie, on a machine without apt-get")
+    parser.add_argument("--freedict", action="append", metavar="DIR|DEB", help="FreeDict's dictd files, likewise; repeatable")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs the demo and prints where the report and the exported model lie."""
+    data = args.data.absolute()
+    sets = prepare(data, args.stamps)
+    lexicon = build_lexicon(data, args.freedict)
+    arms = ARMS if lexicon else ARMS[:1]
+    started = time.perf_counter()
+    out = args.out.absolute()
+    shutil.rmtree(out, ignore_errors=True)
+    runs = {arm: train(arm, out / arm, data, sets, args.seed) for arm in arms}
+    untouched = evaluate_untouched(runs["zero_shot"], out / "untouched")
+    best = report_and_export([untouched, *(out / arm for arm in arms)], runs, out, data, sets)
+    say(f"training, evaluation, report and export took {time.perf_counter() - started:.0f} s")
+    print(f"\nreport: {out / 'report.html'}\nexported model ({best}): {out / 'export'}")
+
+
+def prepare(data: Path, stamps: str | None) -> list[str]:
+    """Shards of the sets that can be had, made once; says what is missing."""
+    from mmcs.prepare.emoji import prepare_emoji
+    from mmcs.prepare.stamps import prepare_stamps
+
+    say("data: emoji")
+    prepare_emoji(data / "emoji")
+    try:
+        say("data: stamps")
+        prepare_stamps(data / "stamps", stamps)
+    except MmcsError as error:
+        if stamps is not None:
+            raise
+        say(f"the demo goes on with emoji alone: {error}")
+        return ["emoji"]
+    return ["stamps", "emoji"]
+
+
+def build_lexicon(data: Path, sources: Sequence[str] | None) -> Path | None:
+    """The FreeDict lexicon, built once; None where it cannot be had."""
+    from mmcs.lexicons.freedict import build_freedict
+
+    lexicon = data / "lexicons" / "freedict.lex"
+    if lexicon.exists():
+        return lexicon
+    say(f"lexicon: FreeDict, English to {', '.join(LANGUAGES)}")
+    try:
+        return build_freedict(lexicon, LANGUAGES, sources)
+    except MmcsError as error:
+        if sources is not None:
+            raise
+        say(f"the demo goes on with English-only training alone, without a lexicon nothing can be switched: {error}")
+        return None
+
+
+def train(arm: str, folder: Path, data: Path, sets: Sequence[str], seed: int) -> dict[str, Any]:
+    """One run of the demo's configuration; returns that configuration."""
+    from mmcs.config import compose_config, resolve
+    from mmcs.train import launch
+
+    say(f"training: {arm}")
+    shards = {split: [str(data / name / split) for name in sets] for split in ("train", "val", "test")}
+    suite = "_".join(sets)
+    config = resolve(compose_config([f"experiment={arm}", f"seed={seed}", f"data_dir={data}"]))
+    config["experiment"] = arm
+    config["data"]["train_shards"] = shards["train"]
+    config["eval"] |= {"val": {suite: shards["val"]}, "test": {suite: shards["test"]}}
+    if arm == "zero_shot" and "stamps" not in sets:
+        config["eval"]["seen_languages"] = [tag for tag in config["eval"]["seen_languages"] if tag in ("de", "ar", "tr")]
+    config["codeswitch"].get("lexicons", [])[:] = [str(data / "lexicons" / "freedict.lex")]
+    folder.mkdir(parents=True)
+    launch(config, folder)
+    return config
+
+
+def evaluate_untouched(config: dict[str, Any], folder: Path) -> Path:
+    """The same towers before any training: a row of every comparison."""
+    from mmcs.evaluation.evaluate import evaluate
+    from mmcs.evaluation.suites import open_suites
+    from mmcs.model.build import build_towers
+
+    say("evaluating: untouched")
+    suites = open_suites(config["eval"]["test"], "test", config["eval"]["languages"])
+    evaluate(
+        build_towers(**config["model"]),
+        suites,
+        folder,
+        model=config["model"]["name"],
+        experiment="untouched",
+        seed=None,
+        config={key: config[key] for key in ("model", "eval")},
+        seen=config["eval"]["seen_languages"] or (),
+    )
+    return folder
+
+
+def report_and_export(
+    runs: Sequence[Path], configs: dict[str, dict[str, Any]], out: Path, data: Path, sets: Sequence[str]
+) -> str:
+    """The page, the summary, and the best run (mean non-English recall@10 in validation) as an OpenCLIP folder."""
+    from rich.console import Console
+
+    from mmcs.export.card import model_card
+    from mmcs.export.open_clip import export_open_clip
+    from mmcs.model.checkpoint import load_model
+    from mmcs.report.compare import compare
+    from mmcs.report.terminal import show
+
+    comparison = compare(runs, out=out / "report.html", pictures=pictures([data / name / "test" for name in sets]))
+    show(comparison, Console(markup=False))
+    best = "two_view" if "two_view" in configs else "zero_shot"
+    say(f"export: {best}")
+    loaded = load_model(out / best)
+    card = model_card(loaded.towers, f"mmcs demo: {best}", loaded.config, loaded.run_folder)
+    export_open_clip(loaded.towers, out / "export", card=card)
+    return best
+
+
+def pictures(folders: Sequence[Path]) -> Any:
+    """Image id -> the encoded image of a suite's shards, for the page's examples."""
+    from mmcs.stream.read import IMAGE_EXTENSIONS
+    from mmcs.stream.sources import expand
+    from mmcs.stream.tar import index_shard
+
+    places = {}
+    for shard in expand([str(folder) for folder in folders]):
+        index = index_shard(shard.path)
+        for number, key in enumerate(index.keys):
+            members = index.members(number)
+            found = next((members[name] for name in IMAGE_EXTENSIONS if name in members), None)
+            if found is not None:
+                places[f"{shard.label}/{key}"] = (shard.path, found)
+
+    def picture(image_id: str) -> bytes | None:
+        if image_id not in places:
+            return None
+        shard, (offset, size) = places[image_id]
+        with Path(shard).open("rb") as tar:
+            tar.seek(offset)
+            return tar.read(size)
+
+    return picture
+
+
+def say(line: str) -> None:
+    """A step's headline, on standard output at once."""
+    print(f"» {line}", flush=True)

@@ -1,0 +1,59 @@
+"""Token ids against open_clip's own tokenisers, which they must equal."""
+
+from __future__ import annotations
+
+import pickle
+
+import open_clip
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from open_clip.tokenizer import HFTokenizer, get_clean_fn
+from tiny_models import write_bert
+
+from mmcs.stream.tokenise import Tokenise, clean, tokenise
+
+TEXTS = ["a cat", "", "  two\tdogs\n", "Haus &amp; Hund", "кошка\u200cдом", "“red” it’s", "the house " * 30, "नमस्ते"]
+
+
+@pytest.fixture(scope="module")
+def hf_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> HFTokenizer:
+    folder = tmp_path_factory.mktemp("hf") / "bert"
+    write_bert(folder)
+    return HFTokenizer(str(folder), context_length=12)
+
+
+@pytest.mark.parametrize("trim", [False, True])
+def test_hugging_face_ids_equal_open_clips(hf_tokenizer, trim: bool) -> None:
+    expected = hf_tokenizer(TEXTS)
+    stage = Tokenise(hf_tokenizer, trim=trim)
+    for texts, rows in ((TEXTS, expected), (TEXTS[:2], expected[:2])):
+        tokens = stage.encode(texts)
+        width = int((rows != stage.pad_id).sum(1).max()) if trim else hf_tokenizer.context_length
+        assert tokens.dtype == torch.int64 and torch.equal(tokens, rows[:, :width])
+    assert torch.equal(hf_tokenizer(TEXTS), expected), "the tokeniser's own call still pads"
+
+
+def test_own_ids_equal_open_clips() -> None:
+    tokenizer = open_clip.get_tokenizer("ViT-B-32")
+    assert torch.equal(tokenise(tokenizer, TEXTS, trim=True), tokenizer(TEXTS)), "never trimmed: the tower sees padding"
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text())
+def test_cleaning_equals_open_clips(text: str) -> None:
+    assert clean(text) == get_clean_fn("whitespace")(text)
+
+
+@given(st.text(st.characters(min_codepoint=0, max_codepoint=127)))
+def test_cleaning_of_ascii_equals_open_clips(text: str) -> None:
+    assert clean(text) == get_clean_fn("whitespace")(text)
+
+
+def test_stage_tokenises_every_view_and_survives_a_spawned_worker(hf_tokenizer) -> None:
+    stage = pickle.loads(pickle.dumps(Tokenise(hf_tokenizer, trim=True)))
+    batch = stage({"texts": [["a cat", "the house and the dog"], ["Katze", "Haus"]], "group": [1, 2]})
+    assert [view.shape[0] for view in batch["tokens"]] == [2, 2] and batch["group"] == [1, 2]
+    assert stage.pad_id == 1 and stage.fingerprint() == Tokenise(hf_tokenizer).fingerprint()
+    assert stage.encode([]).shape[0] == 0
