@@ -14,7 +14,10 @@ from mmcs.losses.info_nce import info_nce
 def measure() -> list[dict[str, Any]]:
     """The rows of this group."""
     generator = torch.Generator().manual_seed(0)
-    left, right = (torch.nn.functional.normalize(torch.randn(2048, 512, generator=generator), dim=1).requires_grad_() for _ in range(2))
+    left, right = (
+        torch.nn.functional.normalize(torch.randn(2048, 512, generator=generator), dim=1).requires_grad_()
+        for _ in range(2)
+    )
     groups, scale, clip_loss = torch.arange(2048), torch.tensor(20.0), ClipLoss()
     return [
         side_by_side(

@@ -16,7 +16,9 @@ CHUNK = 512
 def measure() -> list[dict[str, Any]]:
     """The rows of this group."""
     generator = torch.Generator().manual_seed(0)
-    texts, images = (torch.nn.functional.normalize(torch.randn(n, 256, generator=generator), dim=1) for n in (40_000, 3_600))
+    texts, images = (
+        torch.nn.functional.normalize(torch.randn(n, 256, generator=generator), dim=1) for n in (40_000, 3_600)
+    )
     text_groups, image_groups = torch.arange(40_000) % 3_600, torch.arange(3_600)
 
     def ours(n: int = 40_000) -> float:

@@ -30,7 +30,14 @@ def main() -> int:
         rows += [{"group": group, **row} for row in importlib.import_module(f"benchmarks.{group}").measure()]
     table = Table("name", "ours", "peer", "unit", "ratio", "against")
     for row in rows:
-        table.add_row(row["name"], f"{row['ours']:.4g}", f"{row['peer']:.4g}", row["unit"], f"{row['ratio']:.2f}", row["peer_name"])
+        table.add_row(
+            row["name"],
+            f"{row['ours']:.4g}",
+            f"{row['peer']:.4g}",
+            row["unit"],
+            f"{row['ratio']:.2f}",
+            row["peer_name"],
+        )
     Console().print(table)
     with atomic_file(Path(__file__).parent / "results.json") as path:
         path.write_text(json.dumps(rows, indent=1) + "\n")

@@ -17,7 +17,18 @@ from mmcs.lexicons.format import write_lexicon
 
 LANGUAGES = [f"l{i}" for i in range(14)]
 # The regular expressions of the Penn Treebank convention that matter in captions (punctuation and contractions apart).
-_TREEBANK = [(re.compile(p), r) for p, r in ((r"([;@#$%&?!,:])", r" \1 "), (r"([^\.])(\.)\s*$", r"\1 \2 "), (r"[\]\[\(\)\{\}\<\>]", r" \g<0> "), (r"--", " -- "), (r"([^' ])('s|'m|'d) ", r"\1 \2 "), (r"([^' ])('ll|'re|'ve|n't) ", r"\1 \2 "), (r"\"", " '' "))]
+_TREEBANK = [
+    (re.compile(p), r)
+    for p, r in (
+        (r"([;@#$%&?!,:])", r" \1 "),
+        (r"([^\.])(\.)\s*$", r"\1 \2 "),
+        (r"[\]\[\(\)\{\}\<\>]", r" \g<0> "),
+        (r"--", " -- "),
+        (r"([^' ])('s|'m|'d) ", r"\1 \2 "),
+        (r"([^' ])('ll|'re|'ve|n't) ", r"\1 \2 "),
+        (r"\"", " '' "),
+    )
+]
 
 
 def measure() -> list[dict[str, Any]]:
@@ -48,4 +59,13 @@ def measure() -> list[dict[str, Any]]:
                     out.append(token)
                 " ".join(out)
 
-        return [side_by_side("switch_14_languages", ours, study, "the study's way: Treebank split, dictionaries", per=len(captions), unit="us")]
+        return [
+            side_by_side(
+                "switch_14_languages",
+                ours,
+                study,
+                "the study's way: Treebank split, dictionaries",
+                per=len(captions),
+                unit="us",
+            )
+        ]

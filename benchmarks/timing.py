@@ -8,7 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 
-def side_by_side(name: str, ours: Callable[[], Any], peer: Callable[[], Any], peer_name: str, *, per: int = 1, unit: str = "s", repeats: int = 5) -> dict[str, Any]:
+def side_by_side(
+    name: str,
+    ours: Callable[[], Any],
+    peer: Callable[[], Any],
+    peer_name: str,
+    *,
+    per: int = 1,
+    unit: str = "s",
+    repeats: int = 5,
+) -> dict[str, Any]:
     """One row of the results: seconds divided by ``per``, medians of ``repeats`` after one warm-up each."""
     ours()
     peer()
@@ -20,4 +29,11 @@ def side_by_side(name: str, ours: Callable[[], Any], peer: Callable[[], Any], pe
             taken.append((time.perf_counter() - started) / per)
     mine, theirs = (statistics.median(taken) for taken in times)
     scale = {"s": 1, "us": 1e6}[unit]
-    return {"name": name, "ours": mine * scale, "peer": theirs * scale, "unit": unit, "ratio": theirs / mine, "peer_name": peer_name}
+    return {
+        "name": name,
+        "ours": mine * scale,
+        "peer": theirs * scale,
+        "unit": unit,
+        "ratio": theirs / mine,
+        "peer_name": peer_name,
+    }

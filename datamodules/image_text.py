@@ -20,6 +20,7 @@ from mmcs.stream.loader import StreamLoader
 from mmcs.stream.locked import LockedFeatures
 from mmcs.stream.order import Place, Shuffle
 from mmcs.stream.parse import ParseSample
+from mmcs.stream.pipeline import SampleStage
 from mmcs.stream.read import TEXT_EXTENSIONS, ReadSample
 from mmcs.stream.sources import expand, sizes
 from mmcs.stream.transforms import train_transform
@@ -58,7 +59,9 @@ class ImageTextDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         if batch_size < 1 or num_workers < 0:
-            raise UserError(f"data.batch_size is at least 1 and data.num_workers at least 0; got {batch_size}, {num_workers}.")
+            raise UserError(
+                f"data.batch_size is at least 1 and data.num_workers at least 0; got {batch_size}, {num_workers}."
+            )
         self.captions, self.suites, self.seed = captions, list(suites), seed
         self.batch_size, self.num_workers = batch_size, num_workers
         self.shards = expand(train_shards)
@@ -91,7 +94,9 @@ class ImageTextDataModule(LightningDataModule):
 
     def val_dataloader(self) -> list[SuiteLoader]:
         """One stream per suite: every image, with its captions in all languages, in order and without the switch."""
-        return [suite_loader(suite, self.locked, self.decode, self.batch_size, self.num_workers) for suite in self.suites]
+        return [
+            suite_loader(suite, self.locked, self.decode, self.batch_size, self.num_workers) for suite in self.suites
+        ]
 
     def fill_features(self, epochs: int) -> None:
         """Computes what locked trunks yield for everything that ``epochs`` epochs and the validation will read."""
@@ -103,7 +108,8 @@ class ImageTextDataModule(LightningDataModule):
 
     def _texts(self, epochs: int) -> Iterator[str]:
         versions = min(epochs, self.captions[0].variants or epochs)
-        stages = [ReadSample(extensions=TEXT_EXTENSIONS), ParseSample(), EveryVersion(self.captions, versions)]
+        every = EveryVersion(self.captions, versions)
+        stages: list[SampleStage] = [ReadSample(extensions=TEXT_EXTENSIONS), ParseSample(), every]
         for batch in StreamLoader(self.shards, self.sizes, stages, batch_size=256, place=Place()):
             for versions_of_sample in batch.get("versions", ()):
                 yield from versions_of_sample

@@ -89,8 +89,8 @@ def check(config: dict[str, Any]) -> tuple[Captions, list[Suite], list[Suite], l
     """
     captions = build_captions(config)
     settings = config["eval"]
-    val = open_suites(settings["val"], "val", settings["languages"])
-    test = open_suites(settings["test"], "test", settings["languages"])
+    val = open_suites(settings["val"] or {}, "val", settings["languages"])
+    test = open_suites(settings["test"] or {}, "test", settings["languages"])
     expand(config["data"]["train_shards"])
     seen = list(settings["seen_languages"] if settings["seen_languages"] is not None else captions.languages)
     measured = {language for suite in (*val, *test) for language in suite.languages}
@@ -124,7 +124,9 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
         LearningRateMonitor("step"),
         RichProgressBar(leave=False),
         best,
-        ModelCheckpoint(folder / "checkpoints", filename="last", enable_version_counter=False, save_on_train_epoch_end=True),
+        ModelCheckpoint(
+            folder / "checkpoints", filename="last", enable_version_counter=False, save_on_train_epoch_end=True
+        ),
     ]
     trainer = _trainer(config["trainer"], folder, callbacks, _loggers(config["logger"], folder))
     if trainer.is_global_zero:

@@ -35,13 +35,17 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     """
     for override in overrides:
         if re.match(r"\+{1,2}(?!trainer\.|hydra[./])", override):
-            raise UserError(f"{override!r} adds a key that nothing reads; keys are set without '+' (only trainer.* takes more).")
+            raise UserError(
+                f"{override!r} adds a key that nothing reads; keys are set without '+' (only trainer.* takes more)."
+            )
     try:
         for override in overrides:
             try:
                 OverridesParser.create().parse_override(override)
             except HydraException:
-                raise UserError(f"cannot read {override!r}; an override is KEY=VALUE, lists are [a,b] in quotes.") from None
+                raise UserError(
+                    f"cannot read {override!r}; an override is KEY=VALUE, lists are [a,b] in quotes."
+                ) from None
         return _compose(overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_sentence(error, overrides)) from None
@@ -70,9 +74,15 @@ def resolve(config: DictConfig) -> dict[str, Any]:
 def _sentence(error: Exception, overrides: Sequence[str]) -> str:
     text = str(error)
     key = re.search(r"Could not override '([^']+)'", text)
+    if key and key[1] in ("eval.val", "eval.test"):
+        return (
+            f"{key[1]} of this file names its own suites; choose eval=suites to name yours: {key[1]}={{NAME: SHARDS}}."
+        )
     if key:
         return _unknown_key(key[1], [o for o in overrides if "=" in o and "." not in o.split("=")[0]])
-    option = re.search(r"Could not find '([^']+)'\s+Available options in '([^']+)':\s*(.*?)\s*(?:Config search path|$)", text, re.S)
+    option = re.search(
+        r"Could not find '([^']+)'\s+Available options in '([^']+)':\s*(.*?)\s*(?:Config search path|$)", text, re.S
+    )
     if option:
         group, name = option[1].rsplit("/", 1)
         known = option[3].split()

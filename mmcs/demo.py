@@ -29,10 +29,20 @@ def register(commands: argparse._SubParsersAction) -> None:
         epilog="example:\n  mmcs demo\n  mmcs demo --stamps tuxpaint-stamps-default.deb --freedict DIR_WITH_DICTD_FILES\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="shards and lexicon, kept (default data)")
-    parser.add_argument("--out", type=Path, default=Path("outputs/demo"), metavar="DIR", help="runs and report, replaced (default outputs/demo)")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data"), metavar="DIR", help="shards and lexicon, kept (default data)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("outputs/demo"),
+        metavar="DIR",
+        help="runs and report, replaced (default outputs/demo)",
+    )
     parser.add_argument("--stamps", metavar="DIR|DEB", help="where the stamps lie, on a machine without apt-get")
-    parser.add_argument("--freedict", action="append", metavar="DIR|DEB", help="FreeDict's dictd files, likewise; repeatable")
+    parser.add_argument(
+        "--freedict", action="append", metavar="DIR|DEB", help="FreeDict's dictd files, likewise; repeatable"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(run=run)
 
@@ -101,7 +111,9 @@ def train(arm: str, folder: Path, data: Path, sets: Sequence[str], seed: int) ->
     config["data"]["train_shards"] = shards["train"]
     config["eval"] |= {"val": {suite: shards["val"]}, "test": {suite: shards["test"]}}
     if arm == "zero_shot" and "stamps" not in sets:
-        config["eval"]["seen_languages"] = [tag for tag in config["eval"]["seen_languages"] if tag in ("de", "ar", "tr")]
+        config["eval"]["seen_languages"] = [
+            tag for tag in config["eval"]["seen_languages"] if tag in ("de", "ar", "tr")
+        ]
     config["codeswitch"].get("lexicons", [])[:] = [str(data / "lexicons" / "freedict.lex")]
     folder.mkdir(parents=True)
     launch(config, folder)

@@ -113,7 +113,9 @@ def _launch_processes(config: dict[str, Any], folder: Path, processes: int) -> f
             wrong = MmcsError(told["sentence"])
             wrong.exit_code = told["code"]
             raise wrong from None
-        raise MmcsError(f"a training process failed; its message stands above, {folder} holds its checkpoints.") from error
+        raise MmcsError(
+            f"a training process failed; its message stands above, {folder} holds its checkpoints."
+        ) from error
     finally:
         for told_file in (resolved, failure, objective):
             told_file.unlink(missing_ok=True)

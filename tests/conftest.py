@@ -90,7 +90,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         entries["de"][english] = [(de, 1.0)]
         entries["fi"][english] = [(fi, 1.0)]
     write_lexicon(
-        root / "words.lex", entries, source_language="en", sources=[{"name": "test", "provenance": "made here", "licence": "CC0"}]
+        root / "words.lex",
+        entries,
+        source_language="en",
+        sources=[{"name": "test", "provenance": "made here", "licence": "CC0"}],
     )
     model = {
         "embed_dim": 32,

@@ -36,6 +36,7 @@ class DropReport(Callback):
         self.counter.check(self.max_bad_share)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.counter.check(self.max_bad_share, final=True)
         for cause in CAUSES:
             count = float(self.counter.by_cause[cause])
             pl_module.log(f"data/dropped/{cause}", count, sync_dist=True, reduce_fx="sum")

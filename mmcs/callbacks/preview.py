@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.table import Table
 
@@ -63,5 +64,5 @@ class SwitchPreview(Callback):
         Console(stderr=True).print(table)
         markdown = "\n".join("| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *map(list, rows)])
         for logger in trainer.loggers:
-            if hasattr(logger.experiment, "add_text"):
+            if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_text("train/captions", markdown, trainer.global_step)

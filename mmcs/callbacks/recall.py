@@ -39,11 +39,19 @@ class RecallPerLanguage(Callback):
             metric.to(pl_module.device).reset()
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         metric = self.metrics[dataloader_idx]
         metric.update("image", outputs["images"], batch["group"], batch["position"])
-        codes = torch.tensor([metric.languages.index(language) for language in batch["text_language"]], dtype=torch.int64)
+        codes = torch.tensor(
+            [metric.languages.index(language) for language in batch["text_language"]], dtype=torch.int64
+        )
         metric.update("text", outputs["texts"], batch["text_group"], batch["text_id"], codes)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -52,7 +60,9 @@ class RecallPerLanguage(Callback):
             means = language_means(per_language, self.seen)
             for language, figures in {**per_language, **means}.items():
                 for figure, value in figures.items():
-                    pl_module.log(f"val/{name}/{language}/{figure}", value, add_dataloader_idx=False, rank_zero_only=False)
+                    pl_module.log(
+                        f"val/{name}/{language}/{figure}", value, add_dataloader_idx=False, rank_zero_only=False
+                    )
             metric.reset()
             if "non_english" in means:
                 shown = {key: value for key, value in means.items() if key != "all"}

@@ -36,7 +36,7 @@ VERSION = 1
 PREAMBLE = struct.Struct("<8sII32s")
 SECTIONS = ("phrase_ends", "table", "entry_ends", "record_ends", "entry_languages", "phrases", "records")
 MAX_CANDIDATES = 255
-# Candidates that a process remembers: about 5 MB, and nearly every look-up in captions hits.
+# Look-ups that a process remembers: at most about 10 MB, and nearly every look-up in captions hits.
 CACHE_SIZE = 16_384
 
 Ranked = tuple[tuple[str, float], ...]
@@ -69,6 +69,7 @@ class Lexicon:
         self.path = Path(path).absolute()
         self._map = _map(self.path)
         self.header, start = _read_header(self._map, self.path)
+        sections = _sections(self._map, self.header, start, self.path)
         checksum = self.header["checksum"]
         # A worker that reopens the file of its parent need not read all of it: the parent did.
         if _expected is None:
@@ -80,7 +81,6 @@ class Lexicon:
         self.source_language: str = self.header["source_language"]
         self.max_tokens: int = self.header["max_tokens"]
         self._language_bytes = {language: bytes([i]) for i, language in enumerate(self.languages)}
-        sections = _sections(self._map, self.header, start, self.path)
         self._phrases, self._records, self._entry_languages = (
             sections[name][0] for name in ("phrases", "records", "entry_languages")
         )
@@ -202,7 +202,10 @@ def _read_header(data: mmap.mmap, path: Path) -> tuple[dict[str, Any], int]:
     raw = data[PREAMBLE.size : start]
     if hashlib.sha256(raw).digest() != digest:
         raise DataError(f"{path} is damaged (the checksum of its header differs); build or copy it again.")
-    return json.loads(raw), start
+    header = json.loads(raw)
+    if header.get("format") != FORMAT:
+        raise DataError(f"{path} is not an mmcs lexicon; 'mmcs lexicon build' makes one.")
+    return header, start
 
 
 def _sections(data: mmap.mmap, header: dict[str, Any], start: int, path: Path) -> dict[str, tuple[int, memoryview]]:

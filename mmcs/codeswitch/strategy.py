@@ -46,7 +46,8 @@ class Strategy(Protocol):
 
 def render(text: str, replacements: Sequence[Replacement]) -> str:
     """``text`` with each span replaced; what lies between the spans comes back byte for byte."""
-    parts, at = [], 0
+    parts: list[str] = []
+    at = 0
     for start, end, new, _ in replacements:
         parts += (text[at:start], new)
         at = end

@@ -26,11 +26,21 @@ def register(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("--pretrained", help="OpenCLIP's tag, or a checkpoint file")
-    parser.add_argument("--suite", action="append", required=True, metavar="[NAME=]SHARDS", help="repeatable; '::' joins several folders into one gallery")
+    parser.add_argument(
+        "--suite",
+        action="append",
+        required=True,
+        metavar="[NAME=]SHARDS",
+        help="repeatable; '::' joins several folders into one gallery",
+    )
     parser.add_argument("--split", default="test", help="how the split is called in the results (default test)")
     parser.add_argument("--languages", metavar="en,de", help="default: all that the suite has")
-    parser.add_argument("--seen", metavar="de,fi", help="languages with a lexicon in training, for the means (default: as the run says)")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where results.json and retrieval/ are written")
+    parser.add_argument(
+        "--seen", metavar="de,fi", help="languages with a lexicon in training, for the means (default: as the run says)"
+    )
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="where results.json and retrieval/ are written"
+    )
     parser.add_argument("--device", help="cpu, cuda, … (default: a GPU where there is one)")
     parser.set_defaults(run=run)
 
@@ -78,7 +88,9 @@ def show(rows: list[dict]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("suite", "language", "text → image R@10", "95 %", "image → text R@10", "queries", title="recall@10 in %")
+    table = Table(
+        "suite", "language", "text → image R@10", "95 %", "image → text R@10", "queries", title="recall@10 in %"
+    )
     chosen = [row for row in rows if row["metric"] == "recall@10"]
     text_rows = {(row["suite"], row["language"]): row for row in chosen if row["task"] == "text_retrieval"}
     for row in chosen:

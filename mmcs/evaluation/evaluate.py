@@ -20,20 +20,20 @@ from mmcs.evaluation.trec import write_rankings
 from mmcs.files import cache_folder
 from mmcs.model.embed import embed_images, embed_texts
 from mmcs.model.towers import Towers
+from mmcs.progress import track
 from mmcs.stream.drops import DropCounter
 from mmcs.stream.locked import LockedFeatures
 
 
 @torch.inference_mode()
-def embed_suite(towers: Towers, suite: Suite, *, batch_size: int = 256, num_workers: int = 0, cache: bool = True) -> tuple[Embedded, DropCounter]:
+def embed_suite(
+    towers: Towers, suite: Suite, *, batch_size: int = 256, num_workers: int = 0, cache: bool = True
+) -> tuple[Embedded, DropCounter]:
     """The suite's images and its captions in every language, embedded on the towers' device, and what was dropped.
 
     Raises:
         DataError: nothing of the suite could be read.
     """
-    from rich.console import Console
-    from rich.progress import track
-
     locked = LockedFeatures(towers, cache_folder() / "features" if cache else None)
     decode = evaluation_decoder(towers.preprocess)
     fill_suite(suite, locked, decode)
@@ -47,7 +47,7 @@ def embed_suite(towers: Towers, suite: Suite, *, batch_size: int = 256, num_work
     names: list[tuple[str, str, str, str]] = []
     texts: list[torch.Tensor] = []
     loader = suite_loader(suite, locked, decode, batch_size, num_workers)
-    for batch in track(loader, f"embedding {suite.name}", len(loader), console=Console(stderr=True), transient=True):
+    for batch in track(loader, f"embedding {suite.name}", len(loader)):
         dropped.add(batch)
         if not len(batch["position"]):
             continue
@@ -71,8 +71,16 @@ def embed_suite(towers: Towers, suite: Suite, *, batch_size: int = 256, num_work
 
 
 def evaluate(
-    towers: Towers, suites: Sequence[Suite], folder: Path, *, model: str, experiment: str, seed: int | None,
-    config: Mapping[str, Any], seen: Sequence[str] = (), cache: bool = True,
+    towers: Towers,
+    suites: Sequence[Suite],
+    folder: Path,
+    *,
+    model: str,
+    experiment: str,
+    seed: int | None,
+    config: Mapping[str, Any],
+    seen: Sequence[str] = (),
+    cache: bool = True,
 ) -> list[Row]:
     """Evaluates ``towers`` on ``suites`` and writes ``folder/results.json`` and ``folder/retrieval/``.
 

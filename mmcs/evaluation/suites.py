@@ -6,7 +6,7 @@ The datamodule's validation and ``mmcs evaluate`` both read suites through ``sui
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from mmcs.stream.loader import StreamLoader
 from mmcs.stream.locked import LockedFeatures
 from mmcs.stream.order import Place
 from mmcs.stream.parse import ParseSample
+from mmcs.stream.pipeline import BatchStage, SampleStage
 from mmcs.stream.read import TEXT_EXTENSIONS, ReadSample
 from mmcs.stream.sources import Shard, expand, sizes
 from mmcs.stream.transforms import eval_transform
@@ -123,7 +124,7 @@ def _by_reading(shards: Sequence[Shard]) -> dict[str, int]:
 
 
 def _caption_loader(shards: Sequence[Shard], sizes_: Sequence[int]) -> StreamLoader:
-    stages = [ReadSample(extensions=TEXT_EXTENSIONS), ParseSample()]
+    stages: list[SampleStage] = [ReadSample(extensions=TEXT_EXTENSIONS), ParseSample()]
     return StreamLoader(shards, sizes_, stages, batch_size=256, place=Place())
 
 
@@ -144,7 +145,7 @@ class SuiteLoader:
     captions, so parts of a batch can only be joined before these are listed.
     """
 
-    def __init__(self, loader: StreamLoader, stages: Sequence[Callable[[dict[str, Any]], dict[str, Any]]]) -> None:
+    def __init__(self, loader: StreamLoader, stages: Sequence[BatchStage]) -> None:
         self.loader = loader
         self.stages = list(stages)
 
@@ -162,7 +163,7 @@ def suite_loader(
     suite: Suite, locked: LockedFeatures, decode: DecodeImage, batch_size: int, num_workers: int
 ) -> SuiteLoader:
     """A suite's stream: shard -> read -> parse -> image -> batch -> captions by language -> texts."""
-    stages = [ReadSample(), ParseSample(), locked.image_stage(decode)]
+    stages: list[SampleStage] = [ReadSample(), ParseSample(), locked.image_stage(decode)]
     loader = StreamLoader(suite.shards, suite.sizes, stages, batch_size=batch_size, num_workers=num_workers)
     return SuiteLoader(loader, [CaptionsByLanguage(suite.languages), locked.text_stage()])
 

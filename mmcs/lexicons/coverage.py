@@ -79,9 +79,7 @@ def texts_of_file(path: str | os.PathLike[str]) -> Iterator[str]:
 
 def texts_of_shards(shards: Sequence[str], language: str, dropped: Tally) -> Iterator[str]:
     """All captions in ``language`` of the samples in ``shards``; what cannot be read is counted in ``dropped``."""
-    from rich.console import Console
-    from rich.progress import track
-
+    from mmcs.progress import track
     from mmcs.stream.drops import BadSample
     from mmcs.stream.parse import ParseSample
     from mmcs.stream.read import TEXT_EXTENSIONS, ReadSample
@@ -89,7 +87,7 @@ def texts_of_shards(shards: Sequence[str], language: str, dropped: Tally) -> Ite
     from mmcs.stream.tar import index_shard
 
     read, parse = ReadSample(extensions=TEXT_EXTENSIONS), ParseSample()
-    for shard in track(expand(shards), description="Reading captions", console=Console(stderr=True), transient=True):
+    for shard in track(expand(shards), "Reading captions"):
         promised = len(index_shard(shard.path))
         for ordinal in range(promised):
             sample: dict[str, Any] = {"origin": shard, "ordinal": ordinal, "promised": promised}

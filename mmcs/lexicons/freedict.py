@@ -65,15 +65,7 @@ def _read(found: Found) -> tuple[dict[str, list[tuple[str, float]]], dict[str, A
 
 
 def _senses(dictionary: Dictionary, language: str, left_out: Tally) -> Iterator[Sense]:
-    from rich.console import Console
-    from rich.progress import track
+    from mmcs.progress import track
 
-    bar = track(
-        dictionary.entries(),
-        total=len(dictionary),
-        description=f"{language}: {dictionary.name}",
-        console=Console(stderr=True),
-        transient=True,
-    )
-    for entry in bar:
+    for entry in track(dictionary.entries(), f"{language}: {dictionary.name}", len(dictionary)):
         yield from senses(entry, language, left_out)

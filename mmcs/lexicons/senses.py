@@ -29,8 +29,11 @@ _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|<[^<>]*>|/[^/\s]*/(?
 _LABEL = re.compile(r"<([^<>]*)>")
 _VARIANT = re.compile(r"[,;()]")
 _OPENING = re.compile(r"[(\[{</\"]")
+_OPTIONAL = re.compile(r"(?<=\w)\((\w+)\)(?=\w)")  # "colo(u)red"
+# "(zool.) Apis mellifera" after the name that people use.
+_SPECIES = re.compile(r"\((?:zool|bot)\.\)\s*[A-Z][a-z]+(?: [a-z]+)?")
 # Sub-entries (idioms with the headword) follow the translations after a full stop.
-_FULL_STOP = re.compile(r"(?<=[^\W\d_]{3})\.(?=\s|$).*", re.DOTALL)
+_FULL_STOP = re.compile(r"(?<=[^\W\d_]{2})\.(?=\s|$).*", re.DOTALL)
 _CHOICE = re.compile(r"(\S+?)/\S+")
 _SEPARATOR = re.compile(r"[,;،؛、|]")
 _EXPLANATION = re.compile(r"(?<=\w):\s.*")
@@ -41,7 +44,7 @@ _JEMAND = re.compile(r"(?<!\w)(?:etw|jd[mns]?)\.(?:/(?:etw|jd[mns]?)\.)*")
 _PLACEHOLDERS = frozenset({"ngn", "ngt", "nån", "qn", "qc", "qch", "qqn", "qqch"})
 _HUNGARIAN_PLACEHOLDERS = ("vki", "vmi")  # with any case ending
 _SHARED_SENSE = re.compile(r"\s+\d+\.\s*$")
-_UNUSABLE = re.compile(r"[\[\]{}<>()|=+\\#*_?\"“”„…:!/0-9]|\.\S|--|^-|-$|^‐|‐$")
+_UNUSABLE = re.compile(r"-\s|[\[\]{}<>()|=+\\#*_?\"“”„…:!/0-9]|\.\S|--|^-|-$|^‐|‐$")
 _GENDER = frozenset({"fem", "masc", "neut", "f", "m", "nt", "n", "pl", "sg", "pn"})
 
 
@@ -100,7 +103,7 @@ def senses(entry: Entry, language: str, left_out: Tally) -> list[Sense]:
 
 def translations(line: str, language: str) -> tuple[str, ...]:
     """The translations in one line of an entry, without labels, grammar and explanations, each once."""
-    text, before = line, ""
+    text, before = _OPTIONAL.sub("", _SPECIES.sub(" ", line)), ""
     while text != before and _OPENING.search(text):
         before, text = text, _BRACKETS.sub(" ", text)
     if "." in text:
@@ -133,15 +136,29 @@ def part_of_speech(line: str) -> str:
 
 
 def _headwords(key: str, head: str) -> list[str]:
-    """The headword, or several, as written; the index's key has lost hyphens, apostrophes and capitals."""
+    """The headword as written (the index's key has lost hyphens, apostrophes and capitals), or its several forms."""
     plain = " ".join(_LABEL.sub(" ", _PRONUNCIATION.sub(" ", head)).split())
     if plain.casefold() == key:
         return [plain]
     wanted = _letters(key)
-    variants = [variant for part in _VARIANT.split(plain) if (variant := part.strip())]
+    if _OPTIONAL.search(plain):
+        spellings = [_OPTIONAL.sub(r"\1", plain), _OPTIONAL.sub("", plain)]
+        return spellings if wanted in map(_letters, spellings) else [key]
     if _letters(plain) == wanted:
-        return variants
-    return next(([variant] for variant in variants if _letters(variant) == wanted), [key])
+        forms = [form.strip() for form in plain.split(",") if form.strip()]
+        if len(forms) > 1 and _are_forms(forms):
+            return forms
+        return [
+            " ".join(_BRACKETS.sub(" ", plain).replace(",", " ").split())
+        ]  # "forgive sb. (for)": without its option
+    # One of several: "clear air turbulence (CAT)" stands in the index under either.
+    return next(([part.strip()] for part in _VARIANT.split(plain) if _letters(part) == wanted), [key])
+
+
+def _are_forms(words: list[str]) -> bool:
+    """Whether words beside each other are forms of one (mouse, mice) and no phrase with commas (game, set, match)."""
+    bare = [word.removeprefix("to ").casefold() for word in words]
+    return len({word[:1] for word in bare}) == 1 and not any(" " in word for word in bare)
 
 
 def _sounds(head: str) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from mmcs.errors import UserError
@@ -30,9 +31,9 @@ class ContrastiveLoss(nn.Module):
     def forward(self, images: Tensor, views: Sequence[Tensor], groups: Tensor, scale: Tensor) -> dict[str, Tensor]:
         """Terms by name, ``loss`` the weighted sum. Shapes: images and each view (B, D), groups (B,), scale ()."""
         terms = {f"image_text_{i}": info_nce(images, view, groups, scale) for i, view in enumerate(views)}
-        loss = sum(terms.values())
+        loss = torch.stack(list(terms.values())).sum()
         if self.text_to_text and len(views) > 1:
             others = [info_nce(views[0], view, groups, scale) for view in views[1:]]
-            terms["text_to_text"] = sum(others[1:], others[0]) / len(others)
+            terms["text_to_text"] = torch.stack(others).mean()
             loss = loss + self.text_to_text * terms["text_to_text"]
         return {"loss": loss, **terms}

@@ -85,6 +85,7 @@ def build_towers(
             if exit_code_of(error) is not None:
                 raise
             raise UserError(_sentence(name, pretrained, error)) from error
+    clip.visual.to(memory_format=torch.channels_last)  # same weights, convolutions up to 1.5 times as fast
     config = {"name": name, "pretrained": pretrained, "model_cfg": source.model_cfg}
     config["preprocess_cfg"] = _preprocess_cfg(clip)
     towers = Towers(clip, tokenizer, config, image_dropout=image_dropout, text_dropout=text_dropout).eval()

@@ -19,6 +19,7 @@ from mmcs.model.checkpoint import checkpoint_extras, trainable_state
 from mmcs.model.embed import Batch, embed_images, embed_texts
 from mmcs.model.towers import Towers
 
+
 class ContrastiveModule(LightningModule):
     """Trains ``towers`` with ``loss``.
 
@@ -68,7 +69,7 @@ class ContrastiveModule(LightningModule):
         """Embeddings of a suite's batch, for the callbacks: ``images`` (B, D) and ``texts`` (T, D)."""
         return {"images": embed_images(self.towers, batch), "texts": embed_texts(self.towers, batch)[0]}
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """AdamW with weight decay on matrices only, and warm-up; values as OpenCLIP names them."""
         optimizer = torch.optim.AdamW(
             decay_groups(self.towers, self.optim["weight_decay"]),

@@ -14,7 +14,8 @@ from typing import Any
 
 from mmcs.errors import UserError
 from mmcs.prepare.records import Record, Tally, concept_of, language_tag, shuffle_key
-from mmcs.prepare.shards import Layout, Origin, Prepared, find_prepared, tracked, write_splits
+from mmcs.prepare.shards import Layout, Origin, Prepared, find_prepared, write_splits
+from mmcs.progress import track
 
 NAME = "emoji"
 SKIN_TONES = frozenset("🏻🏼🏽🏾🏿")
@@ -66,7 +67,7 @@ def read_emoji(
     """
     english = {readable(each["en"]) for each in names.values()}
     chosen = sorted(names if only is None else [each for each in only if each in names], key=shuffle_key)
-    for emoji in tracked(chosen, "Preparing emoji"):
+    for emoji in track(chosen, "Preparing emoji"):
         caption = readable(names[emoji]["en"])
         code = "-".join(f"{ord(char):04X}" for char in emoji)
         cause = variant_of(emoji, caption, names, english)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from mmcs.prepare.images import ImageError, open_image
 from mmcs.prepare.records import SPLITS, Tally
+from mmcs.progress import track
 from mmcs.stream.decode import DecodeImage
 from mmcs.stream.drops import BadSample
 from mmcs.stream.parse import ParseSample
@@ -86,9 +86,7 @@ def inspect_shards(shards: str) -> Report:
     report = Report(shards=len(found), bytes=sum(Path(shard.path).stat().st_size for shard in found))
     pairs = list(zip(found, sizes(found), strict=True))
     total = sum(promised for _, promised in pairs)
-    console = Console(stderr=True)
-    samples = _samples(pairs, report.problems)
-    for sample in track(samples, "Reading", total, console=console, transient=True, disable=not console.is_terminal):
+    for sample in track(_samples(pairs, report.problems), "Reading", total):
         report.samples += 1
         if sample is not None:
             _count(report, sample)

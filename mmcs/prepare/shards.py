@@ -15,15 +15,12 @@ import json
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
-
-from rich.console import Console
-from rich.progress import track
 
 from mmcs.errors import DataError, UserError
 from mmcs.files import atomic_folder
@@ -177,12 +174,6 @@ def converted(records: Iterable[Record], size: int) -> Iterator[tuple[Record, Pi
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         while chunk := list(islice(stream, CHUNK)):
             yield from zip(chunk, pool.map(one, chunk), strict=True)
-
-
-def tracked(items: Sequence[T], description: str) -> Iterator[T]:
-    """The items, with a progress bar on standard error while they are drawn."""
-    console = Console(stderr=True)
-    yield from track(items, description, console=console, transient=True, disable=not console.is_terminal)
 
 
 class SplitWriter:

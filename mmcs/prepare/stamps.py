@@ -18,7 +18,8 @@ from rich.console import Console
 from mmcs.errors import DataError, UserError
 from mmcs.prepare.debs import download_deb, extract_deb
 from mmcs.prepare.records import Record, Tally, concept_of, language_tag, shuffle_key
-from mmcs.prepare.shards import Layout, Origin, Prepared, find_prepared, tracked, write_splits
+from mmcs.prepare.shards import Layout, Origin, Prepared, find_prepared, write_splits
+from mmcs.progress import track
 
 NAME = "stamps"
 PACKAGE = "tuxpaint-stamps-default"
@@ -66,7 +67,7 @@ def prepare_stamps(
 def read_stamps(root: Path, left_out: Tally, dropped: Tally) -> Iterator[Record]:
     """The records of an unpacked folder of stamps, mixed by a hash of their names."""
     texts = [path.relative_to(root).as_posix() for path in root.rglob("*.txt")]
-    for name in tracked(sorted(texts, key=shuffle_key), "Preparing stamps"):
+    for name in track(sorted(texts, key=shuffle_key), "Preparing stamps"):
         if SIGNS.match(name):
             left_out.add("letter or digit", name)
             continue

@@ -19,7 +19,8 @@ from mmcs.errors import DataError, UserError
 from mmcs.prepare.groups import group_alike
 from mmcs.prepare.images import MAX_BYTES
 from mmcs.prepare.records import Record, Tally, language_tag, shuffle_key
-from mmcs.prepare.shards import Layout, Origin, Prepared, find_prepared, tracked, write_splits
+from mmcs.prepare.shards import Layout, Origin, Prepared, find_prepared, write_splits
+from mmcs.progress import track
 
 NAME = "table"
 LAYOUT = Layout(val=0.1, test=0.0)
@@ -236,7 +237,7 @@ def read_images(entries: dict[PurePosixPath, Entry], folder: Path, dropped: Tall
         else:
             present[path] = entries[path]
     groups = group_alike({path: each.captions["en"] for path, each in present.items() if each.group is None}, folder)
-    for path, entry in tracked(list(present.items()), "Preparing pictures"):
+    for path, entry in track(list(present.items()), "Preparing pictures"):
         try:
             image = (folder / path).read_bytes()
         except OSError as error:

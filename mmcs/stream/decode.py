@@ -25,6 +25,19 @@ _JPEG = b"\xff\xd8\xff"
 _JPEG_FAST = ("YCbCr", "RGB", "Gray")
 
 
+def image_file(sample: dict[str, Any]) -> bytes:
+    """The encoded image among a sample's "files".
+
+    Raises:
+        BadSample: "no image".
+    """
+    files = sample["files"]
+    content = next((files[extension] for extension in IMAGE_EXTENSIONS if extension in files), None)
+    if content is None:
+        raise BadSample("no image")
+    return content
+
+
 class DecodeImage:
     """Sample stage: "files" → "image", uint8 (3, H, W) RGB.
 
@@ -57,10 +70,8 @@ class DecodeImage:
         self.max_aspect = max_aspect
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
-        files = sample.pop("files")
-        content = next((files[extension] for extension in IMAGE_EXTENSIONS if extension in files), None)
-        if content is None:
-            raise BadSample("no image")
+        content = image_file(sample)
+        del sample["files"]
         image = torch.from_numpy(self.decode(content)).permute(2, 0, 1)
         drawn_from = f"{self.seed}/{sample['epoch']}/{sample['identity']}".encode()
         generator = torch.default_generator

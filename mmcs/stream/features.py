@@ -201,7 +201,8 @@ def fill(
             return 0
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     done = 0
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=rank != 0) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=rank != 0 or not console.is_terminal) as progress:
         task = progress.add_task(description, total=total)
         for part in _parts_to_do(store, items, part_size, rank, world_size):
             if isinstance(part[0][1], str):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from mmcs.stream.decode import DecodeImage
+from mmcs.stream.decode import DecodeImage, image_file
 from mmcs.stream.drops import BadSample
 from mmcs.stream.features import FeatureStore, digest, fill
 from mmcs.stream.loader import StreamLoader
@@ -148,14 +148,6 @@ class DigestImage:
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         return {**sample, "digest": digest(image_file(sample)), "raw": sample, "group": ""}
-
-
-def image_file(sample: dict[str, Any]) -> bytes:
-    """The encoded image of a sample."""
-    for extension in IMAGE_EXTENSIONS:
-        if extension in sample["files"]:
-            return sample["files"][extension]
-    raise BadSample("no image")
 
 
 def _wait() -> None:

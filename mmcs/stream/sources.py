@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmcs.errors import DataError, UserError
+from mmcs.progress import track
 from mmcs.stream.tar import index_shard
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -162,8 +163,4 @@ def _read_sizes(path: Path) -> dict[str, int]:
 
 
 def _count(paths: Sequence[str]) -> list[int]:
-    from rich.console import Console
-    from rich.progress import track
-
-    bar = track(paths, description="Counting samples (no sizes.json)", console=Console(stderr=True), transient=True)
-    return [len(index_shard(path)) for path in bar]
+    return [len(index_shard(path)) for path in track(paths, "Counting samples (no sizes.json)")]

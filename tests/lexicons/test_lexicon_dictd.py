@@ -46,6 +46,30 @@ STYLES = {
         "cam-and-roller gear /kˈam/\nRollengetriebe <neut> [auto]\n",
         [("cam-and-roller gear", "n", ("Rollengetriebe",))],
     ),
+    "Ding: optional letters": (
+        "de",
+        "multicoloured",
+        "multi-colo(u)red /mˈʌlti kˈəʊləʊ jˈuː ɹˈɛd/\nbunt <adj>, farb(en)froh <adj>\n",
+        [("multi-coloured", "a", ("bunt", "farbfroh")), ("multi-colored", "a", ("bunt", "farbfroh"))],
+    ),
+    "Ding: an optional word, whose own entry this is not": (
+        "de",
+        "forgive sb for sth",
+        "forgive sb. (for) sth. /fəɡˈɪv/ <v>\njdm. etw. verzeihen <v, trans>\n",
+        [("forgive", "v", ("verzeihen",))],
+    ),
+    "WikDict: a phrase with commas is no list": (
+        "fi",
+        "game set match",
+        "game, set, match /ɡˈeɪm/ <phraseologicalUnit>\nerä, ottelu\n",
+        [("game set match", "x", ("erä", "ottelu"))],
+    ),
+    "Hungarian: inflected forms": (
+        "hu",
+        "to redo redid redone",
+        "to redo, redid, redone /tə ɹˈiːduː/\núj díszítés\n",
+        [(form, "v", ("új díszítés",)) for form in ("redo", "redid", "redone")],
+    ),
     "Czech: label before the word, grammar in brackets, a note": (
         "cs",
         "submissions",
@@ -86,7 +110,7 @@ STYLES = {
         "tr",
         "apple",
         "apple /ˈapəl/\n1. (bot.) elma, (zool.) Apis mellifera. apple of discord (mit) kavga elması.\n2. A.B.D, (argo) adam: uzun bir açıklama\n",
-        [("apple", "", ("elma", "Apis mellifera")), ("apple", "", ("adam",))],
+        [("apple", "", ("elma",)), ("apple", "", ("adam",))],
     ),
     "Turkish: two headwords": (
         "tr",

@@ -134,6 +134,9 @@ def test_each_refusal_says_what_is_wrong(tmp_path: Path, path: Path) -> None:
     path.write_bytes(pickle.dumps({"dog": "Hund"}) * 20)
     with pytest.raises(DataError, match="not an mmcs lexicon"):
         Lexicon.open(path)
+    path.write_bytes(whole[:-1])
+    with pytest.raises(DataError, match="cut off"):
+        Lexicon.open(path)
     path.write_bytes(whole[:200])
     with pytest.raises(DataError, match="cut off"):
         Lexicon.open(path)

@@ -47,7 +47,9 @@ def test_equals_open_clip_where_groups_are_unique():
     ours = info_nce(left, right, torch.arange(len(left)), scale)
     theirs = ClipLoss()(left, right, scale)
     torch.testing.assert_close(ours, theirs)
-    for mine, other in zip(torch.autograd.grad(ours, (left, right)), torch.autograd.grad(theirs, (left, right)), strict=True):
+    for mine, other in zip(
+        torch.autograd.grad(ours, (left, right)), torch.autograd.grad(theirs, (left, right)), strict=True
+    ):
         torch.testing.assert_close(mine, other)
 
 
