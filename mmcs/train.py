@@ -137,11 +137,17 @@ def _child(folder: Path) -> int:
 
 def run(config: dict[str, Any], folder: Path) -> float | None:
     """One process's part of a run: assemble, fit, evaluate the best checkpoint on the test suites (rank 0)."""
+    import torch.distributed as dist
+
     from mmcs.assemble import assemble
 
     parts = assemble(config, folder)
     parts.trainer.fit(parts.module, parts.datamodule, ckpt_path=config["resume"], weights_only=True)
-    if parts.trainer.is_global_zero:
+    first = parts.trainer.is_global_zero
+    if dist.is_initialized():  # what follows is one process's work: nothing may wait for the others
+        parts.trainer.strategy.barrier()
+        dist.destroy_process_group()
+    if first:
         parts.evaluate()
     best = parts.checkpoint.best_model_score
     return None if best is None else float(best)
