@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from mmcs.errors import DataError, UserError
-from mmcs.prepare.debs import extract_deb
+from mmcs.prepare.debs import download_deb, extract_deb
 
 INSIDE = PurePosixPath("usr/share/dictd")
 # FreeDict's names (ISO 639-3) of the languages that it translates English into, and their BCP 47 tags.
@@ -109,13 +107,6 @@ def _fetch(language: str, folder: Path) -> Found:
     """Fetches the Debian package with apt-get, which checks its signature; no root is needed."""
     code = next(code for code, tag in CODES.items() if tag == language)
     package, help_ = f"dict-freedict-eng-{code}", HELP.format(code)
-    apt = shutil.which("apt-get")
-    if apt is None:
-        raise UserError(f"There is no apt-get on this machine; {help_}.")
     folder.mkdir(parents=True)
-    done = subprocess.run([apt, "download", package], cwd=folder, capture_output=True, text=True, errors="replace")
-    debs = sorted(folder.glob("*.deb"))
-    if done.returncode or not debs:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UserError(f"'apt-get download {package}' failed ({reason}); {help_}.")
-    return _from_source(str(debs[0]), folder / "files")[0]
+    deb = download_deb(package, folder, help_)
+    return _from_source(str(deb), folder / "files")[0]

@@ -6,14 +6,17 @@ suffixes, are taken, and their number and size are bounded. Called by stamps.py 
 
 from __future__ import annotations
 
+import functools
 import io
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from mmcs.errors import DataError, UserError
+from mmcs.files import cache_folder
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_TOTAL_BYTES = 4 * 2**30
@@ -34,12 +37,29 @@ def download_deb(package: str, folder: Path, otherwise: str) -> Path:
     apt = shutil.which("apt-get")
     if apt is None:
         raise UserError(f"There is no apt-get on this machine; {otherwise}.")
-    done = subprocess.run([apt, "download", package], cwd=folder, capture_output=True, text=True, errors="replace")
+    done = _apt_get(apt, ["download", package], folder)
+    if done.returncode:  # a fresh machine has no lists of packages, or old ones
+        done = _apt_get(apt, [*_own_lists(apt), "download", package], folder)
     debs = sorted(folder.glob("*.deb"))
     if done.returncode or not debs:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UserError(f"'apt-get download {package}' failed ({reason}); {otherwise}.")
     return debs[0]
+
+
+@functools.cache
+def _own_lists(apt: str) -> tuple[str, ...]:
+    """Options that let apt-get use lists of packages that it has just fetched into a folder of ours, without root."""
+    folder = cache_folder() / "apt"
+    (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    (folder / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+    options = (f"-oDir::State::Lists={folder / 'lists'}", f"-oDir::Cache={folder / 'cache'}", "-oAPT::Sandbox::User=")
+    _apt_get(apt, [*options, "update"], folder)
+    return options
+
+
+def _apt_get(apt: str, arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([apt, *arguments], cwd=folder, capture_output=True, text=True, errors="replace")
 
 
 def extract_deb(deb: Path, folder: Path, inside: PurePosixPath, suffixes: tuple[str, ...]) -> int:
