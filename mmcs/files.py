@@ -6,6 +6,7 @@ looks finished. The unfinished part lies beside the target under a dotted name a
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise UserError(f"{target} exists already; remove it or name another folder.")
     _make_parent(target)
+    _sweep(target)
     partial = target.parent / f".{target.name}.{os.getpid()}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -51,6 +53,24 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sweep(target: Path) -> None:
+    """Removes what processes that were killed have left of ``target``."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
+        pid = left.name.rsplit(".", 2)[1]
+        if pid.isdecimal() and not _alive(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _make_parent(target: Path) -> None:
