@@ -13,6 +13,7 @@ from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import Tensor
 
 from mmcs.callbacks.features import FillFeatures
 from mmcs.callbacks.reseed import Reseed
@@ -25,6 +26,8 @@ from mmcs.files import atomic_file
 from mmcs.model.build import build_towers
 from mmcs.model.checkpoint import load_weights
 from mmcs.model.module import ContrastiveModule
+from mmcs.report.compare import compare
+from mmcs.report.names import UNTRAINED
 from mmcs.stream.sources import expand
 
 
@@ -48,28 +51,37 @@ class Run:
     checkpoint: ModelCheckpoint
     test: list[Suite]
     seen: list[str]
+    untouched: dict[str, Tensor]
 
     def evaluate(self) -> None:
-        """Evaluates the best checkpoint (the last one where none was monitored) on the test suites; writes the report."""
+        """Evaluates the best checkpoint (the last one where none was monitored) on the test suites, and the model as it was
+        before training (``untouched/``, a row of every comparison); writes the report.
+        """
         if not self.test:
             return
         towers = self.module.towers
         if self.checkpoint.best_model_path:
             load_weights(towers, Path(self.checkpoint.best_model_path))
+        self._evaluate(self.folder, self.config["experiment"], self.config["seed"])
+        runs = [self.folder]
+        if self.config["eval"]["untouched"]:
+            towers.load_trainable_state_dict(self.untouched)
+            self._evaluate(self.folder / UNTRAINED, UNTRAINED, None)
+            runs.append(self.folder / UNTRAINED)
+        compare(runs, baseline=runs[-1], out=self.folder / "report.html")
+
+    def _evaluate(self, folder: Path, experiment: str, seed: int | None) -> None:
         evaluate(
-            towers,
+            self.module.towers,
             self.test,
-            self.folder,
+            folder,
             model=self.config["model"]["name"],
-            experiment=self.config["experiment"],
-            seed=self.config["seed"],
+            experiment=experiment,
+            seed=seed,
             config=self.config,
             seen=self.seen,
             cache=self.config["data"]["cache_features"],
         )
-        from mmcs.report.compare import compare
-
-        compare([self.folder], out=self.folder / "report.html")
 
 
 def build_captions(config: dict[str, Any]) -> Captions:
@@ -122,7 +134,7 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
         instantiate(config["callbacks"]["preview"], languages=captions.languages),
         instantiate(config["callbacks"]["recall"], suites={suite.name: suite.languages for suite in val}, seen=seen),
         LearningRateMonitor("step"),
-        RichProgressBar(leave=False),
+        *([RichProgressBar(leave=False)] if sys.stdout.isatty() else []),
         best,
         ModelCheckpoint(
             folder / "checkpoints", filename="last", enable_version_counter=False, save_on_train_epoch_end=True
@@ -131,7 +143,8 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
     trainer = _trainer(config["trainer"], folder, callbacks, _loggers(config["logger"], folder))
     if trainer.is_global_zero:
         write_config(config, folder)
-    return Run(config, folder, module, datamodule, trainer, best, test, seen)
+    untouched = {name: value.detach().clone() for name, value in towers.trainable_state_dict().items()}
+    return Run(config, folder, module, datamodule, trainer, best, test, seen, untouched)
 
 
 def _trainer(settings: dict[str, Any], folder: Path, callbacks: list[Callback], loggers: list[Logger]) -> Trainer:
@@ -142,6 +155,7 @@ def _trainer(settings: dict[str, Any], folder: Path, callbacks: list[Callback], 
             callbacks=callbacks,
             logger=loggers,
             enable_model_summary=False,
+            enable_progress_bar=sys.stdout.isatty(),
             use_distributed_sampler=False,
         )
     except (TypeError, ValueError, MisconfigurationException) as error:

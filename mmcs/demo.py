@@ -57,8 +57,7 @@ def run(args: argparse.Namespace) -> None:
     out = args.out.absolute()
     shutil.rmtree(out, ignore_errors=True)
     runs = {arm: train(arm, out / arm, data, sets, args.seed) for arm in arms}
-    untouched = evaluate_untouched(runs["zero_shot"], out / "untouched")
-    best = report_and_export([untouched, *(out / arm for arm in arms)], runs, out, data, sets)
+    best = report_and_export(runs, out, data, sets)
     say(f"training, evaluation, report and export took {time.perf_counter() - started:.0f} s")
     print(f"\nreport: {out / 'report.html'}\nexported model ({best}): {out / 'export'}")
 
@@ -108,6 +107,7 @@ def train(arm: str, folder: Path, data: Path, sets: Sequence[str], seed: int) ->
     suite = "_".join(sets)
     config = resolve(compose_config([f"experiment={arm}", f"seed={seed}", f"data_dir={data}"]))
     config["experiment"] = arm
+    config["eval"]["untouched"] = arm == "zero_shot"  # the same model before training in all of them: once is enough
     config["data"]["train_shards"] = shards["train"]
     config["eval"] |= {"val": {suite: shards["val"]}, "test": {suite: shards["test"]}}
     if arm == "zero_shot" and "stamps" not in sets:
@@ -120,30 +120,7 @@ def train(arm: str, folder: Path, data: Path, sets: Sequence[str], seed: int) ->
     return config
 
 
-def evaluate_untouched(config: dict[str, Any], folder: Path) -> Path:
-    """The same towers before any training: a row of every comparison."""
-    from mmcs.evaluation.evaluate import evaluate
-    from mmcs.evaluation.suites import open_suites
-    from mmcs.model.build import build_towers
-
-    say("evaluating: untouched")
-    suites = open_suites(config["eval"]["test"], "test", config["eval"]["languages"])
-    evaluate(
-        build_towers(**config["model"]),
-        suites,
-        folder,
-        model=config["model"]["name"],
-        experiment="untouched",
-        seed=None,
-        config={key: config[key] for key in ("model", "eval")},
-        seen=config["eval"]["seen_languages"] or (),
-    )
-    return folder
-
-
-def report_and_export(
-    runs: Sequence[Path], configs: dict[str, dict[str, Any]], out: Path, data: Path, sets: Sequence[str]
-) -> str:
+def report_and_export(configs: dict[str, dict[str, Any]], out: Path, data: Path, sets: Sequence[str]) -> str:
     """The page, the summary, and the best run (mean non-English recall@10 in validation) as an OpenCLIP folder."""
     from rich.console import Console
 
@@ -153,6 +130,7 @@ def report_and_export(
     from mmcs.report.compare import compare
     from mmcs.report.terminal import show
 
+    runs = [out / arm for arm in configs]
     comparison = compare(runs, out=out / "report.html", pictures=pictures([data / name / "test" for name in sets]))
     show(comparison, Console(markup=False))
     best = "two_view" if "two_view" in configs else "zero_shot"

@@ -32,7 +32,14 @@ def exit_code_of(error: BaseException) -> int | None:
     """The exit code for an error that deserves one sentence, or None for a bug that deserves its stack trace."""
     if isinstance(error, MmcsError):
         return error.exit_code
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+    if isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+    ):
         return 1
     return None
 

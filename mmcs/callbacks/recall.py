@@ -14,6 +14,8 @@ from lightning import Callback, LightningModule, Trainer
 from mmcs.retrieval.languages import language_means
 from mmcs.retrieval.metric import RetrievalRecall
 
+SHOWN = ("en", "seen", "unseen")  # beside the progress bar, or printed where there is none
+
 
 class RecallPerLanguage(Callback):
     """Logs ``val/{suite}/{language}/image_retrieval_recall@{1,5,10}``, ``text_retrieval_…``, and the means over ``all``,
@@ -64,7 +66,17 @@ class RecallPerLanguage(Callback):
                         f"val/{name}/{language}/{figure}", value, add_dataloader_idx=False, rank_zero_only=False
                     )
             metric.reset()
-            if "non_english" in means:
-                shown = {key: value for key, value in means.items() if key != "all"}
-                for language, figures in shown.items():
-                    pl_module.log(f"{language}_R@10", figures["image_retrieval_recall@10"], prog_bar=True, logger=False)
+            shown = {
+                key: values["image_retrieval_recall@10"]
+                for key, values in (per_language | means).items()
+                if key in SHOWN
+            }
+            if trainer.progress_bar_callback is not None:
+                for key, value in shown.items():
+                    pl_module.log(f"R@10 {key}", value, prog_bar=True, logger=False)
+            elif trainer.is_global_zero:
+                told = ", ".join(f"{key} {100 * value:.1f}" for key, value in shown.items())
+                print(
+                    f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}: {name} R@10 in %: {told}",
+                    flush=True,
+                )

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmcs.errors import UserError
+from mmcs.evaluation.results import NAME
 from mmcs.report.comparison import Comparison, compare_systems
 from mmcs.report.examples import Pictures
-from mmcs.report.names import BASELINE
+from mmcs.report.names import BASELINE, UNTRAINED
 from mmcs.report.page import write_page
 from mmcs.report.runs import System, check_comparable, load_run, pool
 
@@ -31,6 +32,9 @@ def compare(
     if not runs:
         raise UserError("a comparison needs run folders; name at least one.")
     loaded = [load_run(Path(run)) for run in runs]
+    if all(run.experiment != UNTRAINED for run in loaded):  # training evaluates the model as it was, too
+        beside = (run.path / UNTRAINED for run in loaded)
+        loaded += [load_run(folder) for folder in beside if (folder / NAME).is_file()][:1]
     check_comparable(loaded)
     systems = pool(loaded)
     seen = {language for run in loaded for language in run.results.get("seen_languages", [])}
