@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning import LightningDataModule
 
-from mmcs.codeswitch.stage import ChooseCaption, SwitchCaption
+from mmcs.codeswitch.stage import ChooseCaption, ForgetCaptions, SwitchCaption
 from mmcs.errors import DataError, UserError
 from mmcs.evaluation.suites import Suite, SuiteLoader, evaluation_decoder, fill_suite, suite_loader
 from mmcs.files import cache_folder
@@ -71,6 +71,7 @@ class ImageTextDataModule(LightningDataModule):
         self.locked = LockedFeatures(towers, cache_folder() / "features" if cache_features else None)
         # A new text each epoch for ever would fill the disk: texts are kept where their number is bounded.
         self.texts_bounded = len(captions) == 1 or captions[0].variants > 0
+        self.parse = ParseSample({language for stage in captions for language in stage.reads})
         self.decode = evaluation_decoder(towers.preprocess)
         augmentation = train_transform(towers.preprocess.size, scale=interval("data.augment_scale", augment_scale))
         self.augment = DecodeImage(augmentation, seed=seed)
@@ -82,9 +83,10 @@ class ImageTextDataModule(LightningDataModule):
             self.sizes,
             [
                 ReadSample(),
-                ParseSample(),
+                self.parse,
                 self.augment if self.locked.images is None else self.locked.image_stage(self.decode),
                 *self.captions,
+                ForgetCaptions(),
             ],
             batch_stages=[self.locked.text_stage(self.texts_bounded)],
             batch_size=self.batch_size,
@@ -109,7 +111,7 @@ class ImageTextDataModule(LightningDataModule):
     def _texts(self, epochs: int) -> Iterator[str]:
         versions = min(epochs, self.captions[0].variants or epochs)
         every = EveryVersion(self.captions, versions)
-        stages: list[SampleStage] = [ReadSample(extensions=TEXT_EXTENSIONS), ParseSample(), every]
+        stages: list[SampleStage] = [ReadSample(extensions=TEXT_EXTENSIONS), self.parse, every]
         for batch in StreamLoader(self.shards, self.sizes, stages, batch_size=256, place=Place()):
             for versions_of_sample in batch.get("versions", ()):
                 yield from versions_of_sample

@@ -35,6 +35,9 @@ def register(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--p", type=float, default=0.5, help="probability of switching a word (default 0.5)")
     parser.add_argument("--language-per", default="token", help="draw the language per token (default) or per caption")
+    parser.add_argument(
+        "--whole-captions", type=float, default=0.0, help="share of captions switched whole, into one language"
+    )
     parser.add_argument("--candidates", default="first", help="first (default) or weighted")
     parser.add_argument("--control", help="shuffled_lexicon or word_drop")
     parser.add_argument("--keep", metavar="FILE", help="words never switched, one per line")
@@ -60,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         p=args.p,
         language_per=args.language_per,
+        whole_captions=args.whole_captions,
         candidates=args.candidates,
     )
     show = _coloured(strategy.languages) if sys.stdout.isatty() else lambda switched: print(switched.text)

@@ -17,7 +17,7 @@ class WordDrop:
 
     def __init__(self, strategy: Strategy) -> None:
         self.strategy = strategy
-        self.languages = strategy.languages
+        self.languages, self.reads = strategy.languages, strategy.reads
 
     def __call__(self, caption: Caption, draw: Draw) -> Switched:
         switched = self.strategy(caption, draw)

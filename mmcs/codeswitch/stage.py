@@ -33,6 +33,7 @@ class ChooseCaption:
             )
         self.seed = seed
         self.variants = variants
+        self.reads = ("en",)
 
     def __call__(self, sample: Sample) -> Sample:
         english = sample["captions"]["en"]
@@ -42,6 +43,13 @@ class ChooseCaption:
             index = Draw(self.seed, version, sample["identity"], "caption").index(len(english))
         text = english[index]
         return {**sample, "english": text, "texts": [text], "caption_index": index, "version": version}
+
+
+class ForgetCaptions:
+    """Drops "caption" and "captions" once the texts are made: a batch need not carry every language to the device."""
+
+    def __call__(self, sample: Sample) -> Sample:
+        return {key: value for key, value in sample.items() if key not in ("caption", "captions")}
 
 
 class SwitchCaption:
@@ -61,6 +69,7 @@ class SwitchCaption:
             raise UserError("codeswitch.views is empty; list at least one of english, switched.")
         self.strategy = strategy
         self.views = tuple(one_of("codeswitch.views", view, ("english", "switched")) for view in views)
+        self.reads: tuple[str, ...] = strategy.reads
         self.keep_english = probability("codeswitch.keep_english", keep_english)
         self.seed = seed
 

@@ -37,9 +37,15 @@ class Switched(NamedTuple):
 
 
 class Strategy(Protocol):
-    """Configured once, then maps captions; ``languages`` are those it may write."""
+    """Configured once, then maps captions.
+
+    Attributes:
+        languages: those that it may write.
+        reads: those whose captions of the sample it uses, besides English.
+    """
 
     languages: tuple[str, ...]
+    reads: tuple[str, ...]
 
     def __call__(self, caption: Caption, draw: Draw) -> Switched: ...
 

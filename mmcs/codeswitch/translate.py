@@ -26,7 +26,7 @@ class Translate:
             raise UserError(
                 "codeswitch=translate needs codeswitch.languages: the languages whose captions may be read."
             )
-        self.languages = tuple(languages)
+        self.languages = self.reads = tuple(languages)
         self.p = probability("codeswitch.p", p)
 
     def __call__(self, caption: Caption, draw: Draw) -> Switched:

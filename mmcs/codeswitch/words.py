@@ -35,12 +35,15 @@ class Multilingual:
         languages: those that may be drawn; all of the lexicon's where None.
         p: probability of switching a word, 0 to 1.
         language_per: "token" or "caption".
+        whole_captions: share of captions in which every word is switched, into one language: closer to what users type.
         candidates: "first" (the study's 1-best) or "weighted" (drawn by the lexicon's weights).
         keep: words that are never switched, in any capitals.
 
     Raises:
         UserError: a value outside its range, or a language that the lexicon lacks.
     """
+
+    reads: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Multilingual:
         *,
         p: float = 0.5,
         language_per: str = "token",
+        whole_captions: float = 0.0,
         candidates: str = "first",
         keep: Collection[str] = (),
     ) -> None:
@@ -63,6 +67,7 @@ class Multilingual:
             raise UserError("codeswitch.languages is empty; name at least one language, or set codeswitch=none.")
         self.p = probability("codeswitch.p", p)
         self.per_caption = one_of("codeswitch.language_per", language_per, ("token", "caption")) == "caption"
+        self.whole_captions = probability("codeswitch.whole_captions", whole_captions)
         self.weighted = one_of("codeswitch.candidates", candidates, ("first", "weighted")) == "weighted"
         self.keep = frozenset(map(normalise, keep))
 
@@ -70,12 +75,15 @@ class Multilingual:
         text, languages = caption.text, self.languages
         spans = segment(text)
         replacements = []
+        p, per_caption = self.p, self.per_caption
+        if self.whole_captions and draw.uniform() < self.whole_captions:
+            p, per_caption = 1.0, True
         language = languages[draw.index(len(languages))]
         for start, end in spans:
             switch, choice, pick = draw.uniform(), draw.uniform(), draw.uniform()
-            if switch >= self.p:
+            if switch >= p:
                 continue
-            if not self.per_caption:
+            if not per_caption:
                 language = languages[int(choice * len(languages))]
             word = text[start:end]
             phrase = normalise(word)

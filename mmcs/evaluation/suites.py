@@ -61,7 +61,7 @@ class CaptionsByLanguage:
                     names.append(name)
         as_ints = torch.tensor([group_id(group) for group in groups], dtype=torch.int64)
         return {
-            **batch,
+            **{key: value for key, value in batch.items() if key not in ("caption", "captions")},
             "texts": [texts],
             "text_language": languages,
             "text_group": as_ints,
@@ -163,7 +163,7 @@ def suite_loader(
     suite: Suite, locked: LockedFeatures, decode: DecodeImage, batch_size: int, num_workers: int
 ) -> SuiteLoader:
     """A suite's stream: shard -> read -> parse -> image -> batch -> captions by language -> texts."""
-    stages: list[SampleStage] = [ReadSample(), ParseSample(), locked.image_stage(decode)]
+    stages: list[SampleStage] = [ReadSample(), ParseSample(suite.languages), locked.image_stage(decode)]
     loader = StreamLoader(suite.shards, suite.sizes, stages, batch_size=batch_size, num_workers=num_workers)
     return SuiteLoader(loader, [CaptionsByLanguage(suite.languages), locked.text_stage()])
 

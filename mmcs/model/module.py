@@ -47,6 +47,10 @@ class ContrastiveModule(LightningModule):
                 "nothing would be trained: both towers are locked and have no projection; set model.lock_text=false, say."
             )
 
+    def on_train_start(self) -> None:
+        """Towers are built in eval mode, and Lightning leaves a module in the mode it finds: without this, no dropout."""
+        self.train()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step: both towers, all views, the loss. Logs the terms under ``train/``."""
         if "group" not in batch:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -224,32 +224,42 @@ class Towers(nn.Module):
 
     def image_fingerprint(self) -> str:
         """Hex digest of what decides image features: trunk weights, architecture, preprocessing."""
-        vision = {k: v for k, v in self.config["model_cfg"]["vision_cfg"].items() if k != "timm_model_pretrained"}
-        parts = {"vision": vision, "quick_gelu": self._quick_gelu(), "preprocess": vars(self.preprocess)}
-        return self._fingerprint("image", parts, self._is_image, self.image_locked)
+        return self._kept("image", self.image_locked, self._image_fingerprint)
 
     def text_fingerprint(self) -> str:
         """Hex digest of what decides text features: trunk weights, architecture, tokeniser, context length."""
+        return self._kept("text", self.text_locked, self._text_fingerprint)
+
+    def _kept(self, kind: str, locked: bool, compute: Callable[[], str]) -> str:
+        if not locked:
+            return compute()
+        if kind not in self._fingerprints:  # hundreds of MB are hashed: a locked trunk's once
+            self._fingerprints[kind] = compute()
+        return self._fingerprints[kind]
+
+    def _image_fingerprint(self) -> str:
+        vision = {k: v for k, v in self.config["model_cfg"]["vision_cfg"].items() if k != "timm_model_pretrained"}
+        parts = {"vision": vision, "quick_gelu": self._quick_gelu(), "preprocess": vars(self.preprocess)}
+        return self._fingerprint(parts, self._is_image)
+
+    def _text_fingerprint(self) -> str:
         places = {"hf_model_name", "hf_tokenizer_name", "hf_model_pretrained"}  # where from, not what
         text = {k: v for k, v in self.config["model_cfg"]["text_cfg"].items() if k not in places}
         hf = {k: getattr(self.clip.text.config, k, None) for k in _HF_FUNCTION} if self._text_split else {}
         parts = {"text": text, "hf": hf, "quick_gelu": self._quick_gelu(), "tokeniser": self.tokenise.fingerprint()}
-        return self._fingerprint("text", parts, self._is_text, self.text_locked)
+        return self._fingerprint(parts, self._is_text)
 
     def _quick_gelu(self) -> bool:
         return bool(self.config["model_cfg"].get("quick_gelu", False))
 
-    def _fingerprint(self, kind: str, parts: dict[str, Any], belongs: Any, locked: bool) -> str:
-        if locked and kind in self._fingerprints:
-            return self._fingerprints[kind]
+    def _fingerprint(self, parts: dict[str, Any], belongs: Callable[[str], bool]) -> str:
         digest = hashlib.blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=16)
         for name, value in sorted(self.clip.state_dict().items()):
             if belongs(name):
                 array = value.detach().cpu().contiguous()
                 digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
                 digest.update(memoryview(array.reshape(-1).view(torch.uint8).numpy()))
-        self._fingerprints[kind] = digest.hexdigest()
-        return self._fingerprints[kind]
+        return digest.hexdigest()
 
 
 def _preprocess(config: dict[str, Any]) -> Preprocess:

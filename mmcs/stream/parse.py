@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from mmcs.stream.drops import BadSample
@@ -15,15 +16,25 @@ class ParseSample:
     first, then ``captions.en`` of the ``.json``. "caption" is the first English one. Without a caption in ``.txt``
     the ``.json``'s "caption" (img2dataset's copy of it) stands in. "group" is the ``.json``'s, else the identity.
 
+    Args:
+        languages: those to keep; None: all. English is always kept.
+
     Raises:
         BadSample: "bad utf-8", "bad json", "empty caption" (there is one, it is blank) or "no caption" (in English).
     """
+
+    def __init__(self, languages: Collection[str] | None = None) -> None:
+        self.languages = None if languages is None else {"en", *languages}
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         files = sample["files"]
         text, meta = files.pop("txt", None), files.pop("json", None)
         record = {} if meta is None else _object(_decoded(meta, "json"))
-        captions = {language: _captions(texts) for language, texts in _object(record.get("captions") or {}).items()}
+        captions = {
+            language: _captions(texts)
+            for language, texts in _object(record.get("captions") or {}).items()
+            if self.languages is None or language in self.languages
+        }
         first = _captions("" if text is None else _decoded(text, "txt")) or _captions(record.get("caption"))
         english = list(dict.fromkeys([*first, *captions.get("en", [])]))
         if not english:

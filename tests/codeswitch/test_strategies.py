@@ -71,6 +71,13 @@ def test_language_is_drawn_per_token_or_once_per_caption():
         assert len({r.language for r in per_caption.replacements}) == 1
 
 
+def test_a_share_of_captions_is_switched_whole_into_one_language():
+    strategy = Multilingual(Table(), p=0.0, whole_captions=0.5)
+    texts = [switch("red dog", strategy, i).text for i in range(1000)]
+    assert set(texts) == {"red dog", "rot Hund", "punainen koira"}
+    assert 400 < sum(text == "red dog" for text in texts) < 600
+
+
 def test_rates_and_languages_match_their_probabilities():
     """20,000 words at p = 0.3 in two languages: 15 % each, within 5 standard deviations."""
     switched = switch(" ".join(["dog"] * 20_000), Multilingual(Table(), p=0.3), "rates")
