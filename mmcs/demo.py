@@ -49,10 +49,16 @@ def register(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the demo and prints where the report and the exported model lie."""
+    from mmcs.model.lite0_e5 import build_lite0_e5
+
+    began = time.perf_counter()
     data = args.data.absolute()
     sets = prepare(data, args.stamps)
-    lexicon = build_lexicon(data, args.freedict)
+    lexicon = build_lexicon(data, args.freedict, args.seed)
     arms = ARMS if lexicon else ARMS[:1]
+    say("model: the pretrained towers out of packages")
+    build_lite0_e5()
+    say(f"data, lexicon and model are ready after {time.perf_counter() - began:.0f} s; what follows is computed here")
     started = time.perf_counter()
     out = args.out.absolute()
     shutil.rmtree(out, ignore_errors=True)
@@ -80,16 +86,18 @@ def prepare(data: Path, stamps: str | None) -> list[str]:
     return ["stamps", "emoji"]
 
 
-def build_lexicon(data: Path, sources: Sequence[str] | None) -> Path | None:
-    """The FreeDict lexicon, built once; None where it cannot be had."""
+def build_lexicon(data: Path, sources: Sequence[str] | None, seed: int) -> Path | None:
+    """The FreeDict lexicon and its shuffled copy, built once; None where it cannot be had."""
     from mmcs.lexicons.freedict import build_freedict
+    from mmcs.lexicons.shuffle import shuffled_copy
 
     lexicon = data / "lexicons" / "freedict.lex"
-    if lexicon.exists():
-        return lexicon
     say(f"lexicon: FreeDict, English to {', '.join(LANGUAGES)}")
     try:
-        return build_freedict(lexicon, LANGUAGES, sources)
+        if not lexicon.exists():
+            build_freedict(lexicon, LANGUAGES, sources)
+        shuffled_copy(lexicon, seed)
+        return lexicon
     except MmcsError as error:
         if sources is not None:
             raise

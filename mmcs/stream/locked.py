@@ -109,6 +109,9 @@ class LockedFeatures:
             store,
             missing(),
             self._encode_images,
+            batch_size=8
+            if self.towers.logit_scale.device.type == "cpu"
+            else 256,  # what caches hold, and what fills a GPU
             rank=place.rank,
             world_size=place.world_size,
             description="image features",
