@@ -30,5 +30,6 @@ def embed_texts(towers: Towers, batch: Batch) -> list[Tensor]:
 
 
 def _even_if_empty(embed: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    # A rank whose share of a batch was dropped takes the step with the others: one blank row keeps the graph alive.
-    return embed(inputs) if len(inputs) else embed(inputs.new_zeros(1, *inputs.shape[1:]))[:0]
+    # A rank whose share of a batch was dropped takes the step with the others: blank rows keep the graph alive, two of them
+    # because batch normalisation takes no single one.
+    return embed(inputs) if len(inputs) else embed(inputs.new_zeros(2, *inputs.shape[1:]))[:0]
