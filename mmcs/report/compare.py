@@ -15,7 +15,11 @@ from mmcs.report.runs import System, check_comparable, load_run, pool
 
 
 def compare(
-    runs: Sequence[Path], baseline: Path | None = None, out: Path | None = None, pictures: Pictures | None = None
+    runs: Sequence[Path],
+    baseline: Path | None = None,
+    out: Path | None = None,
+    pictures: Pictures | None = None,
+    notes: Sequence[str] = (),
 ) -> Comparison:
     """Compares evaluated runs and, with ``out``, writes the page. Runs of one system alone get its figures.
 
@@ -24,6 +28,7 @@ def compare(
         baseline: one of them; by default the run of ``zero_shot``, else the first.
         out: the page's file.
         pictures: image id → JPEG bytes (or None), for the examples on the page.
+        notes: sentences for the page on how the runs came about.
 
     Raises:
         UserError: no run, runs of different queries, a baseline that is none of the runs.
@@ -40,7 +45,7 @@ def compare(
     seen = {language for run in loaded for language in run.results.get("seen_languages", [])}
     comparison = compare_systems(systems, _baseline(systems, baseline), seen)
     if out is not None:
-        write_page(Path(out), comparison, pictures)
+        write_page(Path(out), comparison, pictures, notes)
     return comparison
 
 

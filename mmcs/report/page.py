@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from mmcs.report.plot import dot_plot, legend
 from mmcs.report.runs import System
 
 
-def write_page(path: Path, comparison: Comparison, pictures: Pictures | None = None) -> None:
+def write_page(path: Path, comparison: Comparison, pictures: Pictures | None = None, notes: Sequence[str] = ()) -> None:
     """Writes the page.
 
     Args:
         path: the file; its folder is made if missing.
         comparison: what it shows.
         pictures: image id → JPEG bytes (or None); without it the examples show captions and ranks alone.
+        notes: sentences on how the runs came about: how settings were chosen, what was tried.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mmcs.report", "."),
@@ -38,6 +40,7 @@ def write_page(path: Path, comparison: Comparison, pictures: Pictures | None = N
     page = environment.get_template("page.html.j2").render(
         comparison=comparison,
         summary=words.summary(comparison),
+        notes=notes,
         parts=[_part(comparison, part, place, pictures) for place, part in enumerate(comparison.suites)],
     )
     with atomic_file(path) as partial:
