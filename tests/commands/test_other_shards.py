@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from conftest import COLOURS, SHAPES, add, picture, write_shard
+from small_world import COLOURS, SHAPES, add, picture, write_shard
 
 from mmcs.train import main
 
