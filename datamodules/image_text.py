@@ -39,6 +39,7 @@ class ImageTextDataModule(LightningDataModule):
         augment_scale: share of the image that a random crop keeps. Features of a locked image tower are cached, so there
             the evaluation's crop is taken, always the same.
         cache_features: keep on disk what locked trunks yield.
+        text_language: language of the ``.txt`` of the shards (BCP 47).
 
     Raises:
         UserError: a value out of range, or shards that do not exist. DataError: no sample in them.
@@ -56,6 +57,7 @@ class ImageTextDataModule(LightningDataModule):
         num_workers: int,
         augment_scale: Sequence[float],
         cache_features: bool,
+        text_language: str = "en",
     ) -> None:
         super().__init__()
         if batch_size < 1 or num_workers < 0:
@@ -71,7 +73,9 @@ class ImageTextDataModule(LightningDataModule):
         self.locked = LockedFeatures(towers, cache_folder() / "features" if cache_features else None)
         # A new text each epoch for ever would fill the disk: texts are kept where their number is bounded.
         self.texts_bounded = len(captions) == 1 or captions[0].variants > 0
-        self.parse = ParseSample({language for stage in captions for language in stage.reads})
+        self.parse = ParseSample(
+            {language for stage in captions for language in stage.reads}, text_language=text_language
+        )
         self.decode = evaluation_decoder(towers.preprocess)
         augmentation = train_transform(towers.preprocess.size, scale=interval("data.augment_scale", augment_scale))
         self.augment = DecodeImage(augmentation, seed=seed)
@@ -109,7 +113,9 @@ class ImageTextDataModule(LightningDataModule):
             fill_suite(suite, self.locked, self.decode)
 
     def _texts(self, epochs: int) -> Iterator[str]:
-        versions = min(epochs, self.captions[0].variants or epochs)
+        # A curriculum makes other texts of a version in every epoch.
+        constant = len(self.captions) == 1 or self.captions[1].constant
+        versions = min(epochs, self.captions[0].variants or epochs) if constant else epochs
         every = EveryVersion(self.captions, versions)
         stages: list[SampleStage] = [ReadSample(extensions=TEXT_EXTENSIONS), self.parse, every]
         for batch in StreamLoader(self.shards, self.sizes, stages, batch_size=256, place=Place()):

@@ -86,8 +86,11 @@ class Run:
 
 def build_captions(config: dict[str, Any]) -> Captions:
     """The stages that make a run's texts."""
-    choose = ChooseCaption(seed=config["seed"], variants=config["codeswitch"]["variants"])
-    switch, languages = build_switch(config["codeswitch"], seed=config["seed"])
+    settings = config["codeswitch"]
+    choose = ChooseCaption(
+        seed=config["seed"], variants=settings["variants"], source_language=settings["source_language"]
+    )
+    switch, languages = build_switch(settings, seed=config["seed"])
     return Captions((choose,) if switch is None else (choose, switch), languages)
 
 

@@ -42,7 +42,7 @@ class SwitchPreview(Callback):
             self._show(trainer, batch)
         self.words += sum(batch["words"])
         self.samples += len(batch["replaced"])
-        self.unchanged += sum(not languages for languages in batch["replaced"])
+        self.unchanged += sum(batch["unchanged"])
         for languages in batch["replaced"]:
             self.replaced.update(languages)
 

@@ -2,36 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmcs.codeswitch.controls import WordDrop
-from mmcs.codeswitch.lexicon import Lexicon, normalise
+from mmcs.codeswitch.lexicon import Lexicon, Ranked, normaliser
+from mmcs.codeswitch.lookup import Candidates, Lookup
+from mmcs.codeswitch.phrases import Phrases
+from mmcs.codeswitch.schedule import one_of
 from mmcs.codeswitch.stage import SwitchCaption
 from mmcs.codeswitch.strategy import Strategy
 from mmcs.codeswitch.translate import Translate
-from mmcs.codeswitch.words import Bilingual, Multilingual, one_of
+from mmcs.codeswitch.words import Bilingual, Dictionary, Multilingual
 from mmcs.errors import UserError
 
-STRATEGIES = ("bilingual", "multilingual", "translate")
+WITH_LEXICON: dict[str, Callable[..., Strategy]] = {
+    "bilingual": Bilingual,
+    "multilingual": Multilingual,
+    "phrases": Phrases,
+    "dictionary": Dictionary,
+}
+STRATEGIES = (*WITH_LEXICON, "translate")
 CONTROLS = ("shuffled_lexicon", "word_drop")
+FALLBACKS = ("available", "source", *WITH_LEXICON)
+# The study looks up words as they stand; the others may take their base form.
+STUDY = ("bilingual", "multilingual")
+_OF_LEXICON = ("lexicons", "candidates", "keep", "content_words_only", "lemmas")
 
 
 class Lexicons:
-    """Several lexicons as one: for each language the first that knows a phrase wins."""
+    """Several lexicons as one: for each language the first that knows a phrase wins.
+
+    Raises:
+        UserError: they have different source languages.
+    """
 
     def __init__(self, lexicons: Sequence[Lexicon]) -> None:
         self.lexicons = tuple(lexicons)
         self.languages = tuple(dict.fromkeys(language for lexicon in lexicons for language in lexicon.languages))
+        self.source_language = lexicons[0].source_language
+        for lexicon in lexicons:
+            if lexicon.source_language != self.source_language:
+                raise UserError(
+                    f"codeswitch.lexicons: {lexicons[0].path} translates from {self.source_language}, {lexicon.path} from "
+                    f"{lexicon.source_language}; use lexicons of one source language."
+                )
 
-    def candidates(self, phrase: str, language: str) -> tuple[tuple[str, float], ...]:
-        """Ranked ``(text, weight)`` of a normalised phrase; empty where no lexicon has it."""
+    def candidates(self, phrase: str, language: str) -> Ranked:
+        """Ranked candidates of a normalised phrase; empty where no lexicon has it."""
         for lexicon in self.lexicons:
             found = lexicon.candidates(phrase, language)
             if found:
                 return found
         return ()
+
+    def longest(self, beginning: str) -> int:
+        """Words of the longest phrase, in any of them, that begins with ``beginning`` or is it."""
+        return max(lexicon.longest(beginning) for lexicon in self.lexicons)
+
+    def __contains__(self, phrase: str) -> bool:
+        return any(phrase in lexicon for lexicon in self.lexicons)
 
 
 def open_lexicons(paths: Sequence[str | Path], *, shuffled_seed: int | None = None) -> Lexicons | Lexicon:
@@ -52,53 +83,143 @@ def open_lexicons(paths: Sequence[str | Path], *, shuffled_seed: int | None = No
     return opened[0] if len(opened) == 1 else Lexicons(opened)
 
 
-def read_keep(path: str | Path | None) -> frozenset[str]:
-    """Words never switched, one per line (UTF-8); ``#`` starts a comment line."""
+def read_keep(path: str | Path | None) -> list[str]:
+    """Words and phrases never switched, one per line (UTF-8); ``#`` starts a comment line."""
     if path is None:
-        return frozenset()
+        return []
     try:
         lines = Path(path).read_text("utf-8-sig").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"codeswitch.keep: there is no file {path}.") from None
     except UnicodeDecodeError as error:
         raise UserError(f"codeswitch.keep: {path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from None
-    return frozenset(normalise(line) for line in lines if line.strip() and not line.startswith("#"))
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def build_strategy(
-    strategy: str,
-    *,
-    lexicons: Sequence[str | Path] = (),
-    languages: Sequence[str] | None = None,
-    control: str | None = None,
-    keep: str | Path | None = None,
-    seed: int = 0,
-    **options: Any,
-) -> Strategy:
-    """The strategy called ``strategy``, wrapped by ``control``. ``options`` go to it (p, language_per, candidates).
+def build_strategy(settings: Mapping[str, Any], *, seed: int = 0) -> Strategy:
+    """The strategy that ``settings`` describe (keys as in ``conf/codeswitch``; what is not given has its default there).
 
     Raises:
-        UserError: an unknown name, or a value out of range; the sentence lists what is known.
+        UserError: an unknown name or key, or a value out of range; the sentence lists what is known.
     """
-    one_of("codeswitch.strategy", strategy, STRATEGIES)
+    options = {key: value for key, value in settings.items() if value is not None}
+    name = one_of("codeswitch.strategy", options.pop("strategy"), STRATEGIES)
+    control = options.pop("control", None)
     if control is not None:
         one_of("codeswitch.control", control, CONTROLS)
+    source_language = options.pop("source_language", None)
+    of_lexicon = {key: options.pop(key) for key in _OF_LEXICON if key in options}
+    languages = options.pop("languages", None)
+    shuffled_seed = seed if control == "shuffled_lexicon" else None
     built: Strategy
-    if strategy == "translate":
-        built = Translate(languages or (), p=options["p"])
+    if name == "translate":
+        fallback = options.pop("fallback", "available")
+        if shuffled_seed is not None and fallback in FALLBACKS[:2]:
+            raise UserError(
+                "codeswitch.control=shuffled_lexicon shuffles a lexicon, and codeswitch=translate uses none."
+            )
+        options["fallback"] = _fallbacks(fallback, languages or (), of_lexicon, source_language, shuffled_seed)
+        built = _construct(Translate, name, languages or (), options)
     else:
-        lexicon = open_lexicons(lexicons, shuffled_seed=seed if control == "shuffled_lexicon" else None)
-        kind = Bilingual if strategy == "bilingual" else Multilingual
-        built = kind(lexicon, languages, keep=read_keep(keep), **options)
+        of_lexicon.setdefault("lemmas", None if name in STUDY else "auto")
+        lookup = _lookup(of_lexicon, languages, source_language, shuffled_seed)
+        built = _construct(WITH_LEXICON[name], name, lookup, options)
     return WordDrop(built) if control == "word_drop" else built
 
 
-def build_switch(config: dict[str, Any] | None, *, seed: int) -> tuple[SwitchCaption | None, tuple[str, ...]]:
+def _construct(kind: Callable[..., Strategy], name: str, first: Any, options: Mapping[str, Any]) -> Strategy:
+    try:
+        return kind(first, **options)
+    except TypeError:
+        import inspect
+
+        known = [
+            key
+            for key, about in inspect.signature(_signature_of(kind)).parameters.items()
+            if about.kind is about.KEYWORD_ONLY
+        ]
+        if unknown := [key for key in options if key not in known]:
+            raise UserError(
+                f"codeswitch.{unknown[0]} is not an option of codeswitch={name}; it takes {', '.join((*_OF_LEXICON, *known))}."
+            ) from None
+        raise
+
+
+def _signature_of(kind: Any) -> Any:
+    return Multilingual if kind is Bilingual else kind
+
+
+def _lookup(
+    settings: Mapping[str, Any], languages: Sequence[str] | None, source_language: str | None, shuffled_seed: int | None
+) -> Lookup:
+    lexicon: Candidates = open_lexicons(settings.get("lexicons", ()), shuffled_seed=shuffled_seed)
+    source = lexicon.source_language
+    if source_language is not None and source_language != source:
+        raise UserError(
+            f"codeswitch.source_language is {source_language}, but the lexicons translate from {source}; "
+            f"set codeswitch.source_language={source}, or use other lexicons."
+        )
+    skip: frozenset[str] = frozenset()
+    if settings.get("content_words_only"):
+        from mmcs.lexicons.frequency import stop_words
+
+        skip = frozenset(map(normaliser(source), stop_words(source)))
+        if not skip:
+            raise UserError(f"codeswitch.content_words_only: no function words are known of {source}; set it to false.")
+    return Lookup(
+        lexicon,
+        languages,
+        candidates=settings.get("candidates", "first"),
+        keep=read_keep(settings.get("keep")),
+        skip=skip,
+        lemmas=_lemmas(settings.get("lemmas"), source),
+    )
+
+
+def _lemmas(wanted: bool | str | None, language: str) -> Any:
+    """The base forms of ``language``; "auto": where there are any."""
+    if not wanted:
+        return None
+    from mmcs.lexicons.lemmas import LANGUAGES, lemmas_of
+
+    if language not in LANGUAGES and wanted == "auto":
+        return None
+    return lemmas_of(language)
+
+
+def _fallbacks(
+    fallback: str | Mapping[str, Any],
+    languages: Sequence[str],
+    of_lexicon: Mapping[str, Any],
+    source_language: str | None,
+    shuffled_seed: int | None,
+) -> dict[str, Strategy] | None:
+    """Per language the strategy that takes the place of a missing translation; None: another language is drawn."""
+    options = {"strategy": fallback} if isinstance(fallback, str) else dict(fallback)
+    name = one_of("codeswitch.fallback", options.pop("strategy", ""), FALLBACKS)
+    if name in FALLBACKS[:2]:
+        return None if name == "available" else {}
+    held = open_lexicons(of_lexicon.get("lexicons", ())).languages
+    usable = [language for language in languages if language in held]
+    if not usable:
+        raise UserError(
+            f"codeswitch.fallback={name}: the lexicons hold {', '.join(held)}, none of codeswitch.languages ({', '.join(languages)})."
+        )
+    settings = {"lemmas": None if name in STUDY else "auto"} | dict(of_lexicon)
+    return {
+        language: _construct(
+            WITH_LEXICON[name], name, _lookup(settings, [language], source_language, shuffled_seed), options
+        )
+        for language in usable
+    }
+
+
+def build_switch(config: Mapping[str, Any] | None, *, seed: int) -> tuple[SwitchCaption | None, tuple[str, ...]]:
     """The switch of a run's ``codeswitch`` configuration and the languages it writes; (None, ()) for ``none``."""
     if not config or config.get("strategy") is None:
         return None, ()
     options = dict(config)
-    options.pop("variants", None)  # belongs to ChooseCaption: it also bounds the English captions
-    views, keep_english = options.pop("views"), options.pop("keep_english")
-    strategy = build_strategy(options.pop("strategy"), seed=seed, **options)
+    options.pop("variants", None)  # belongs to ChooseCaption: it also bounds the captions of the source language
+    views, keep_english = options.pop("views", ("switched",)), options.pop("keep_english", 0.0)
+    strategy = build_strategy(options, seed=seed)
     return SwitchCaption(strategy, seed=seed, views=views, keep_english=keep_english), strategy.languages

@@ -6,7 +6,7 @@ The shuffled lexicon is a file (``mmcs.lexicons.shuffle``), English twice a list
 from __future__ import annotations
 
 from mmcs.codeswitch.draw import Draw
-from mmcs.codeswitch.strategy import Caption, Replacement, Strategy, Switched, render
+from mmcs.codeswitch.strategy import Caption, Strategy, Switched
 
 
 class WordDrop:
@@ -17,20 +17,17 @@ class WordDrop:
 
     def __init__(self, strategy: Strategy) -> None:
         self.strategy = strategy
-        self.languages, self.reads = strategy.languages, strategy.reads
+        self.languages, self.reads, self.constant = strategy.languages, strategy.reads, strategy.constant
 
     def __call__(self, caption: Caption, draw: Draw) -> Switched:
         switched = self.strategy(caption, draw)
-        text = switched.original
-        if len(switched.replacements) == switched.words:
-            return switched._replace(text=text, replacements=())
-        dropped: list[Replacement] = []
-        at = 0  # nothing before this is left to drop
-        for start, end, _, language in switched.replacements:
-            if start > at and text[start - 1].isspace():
-                start -= 1
-            elif text[end : end + 1].isspace():
-                end += 1
-            at = end
-            dropped.append(Replacement(start, end, "", language))
-        return switched._replace(text=render(text, dropped), replacements=tuple(dropped))
+        out = switched.parts.copy()
+        if len(switched.languages()) >= switched.words:
+            return Switched(switched.parts, out, [])
+        for first, last, _ in switched.replacements:
+            out[first : last + 1] = [""] * (last + 1 - first)
+            if out[first - 1][-1:].isspace():
+                out[first - 1] = out[first - 1][:-1]
+            elif out[last + 1][:1].isspace():
+                out[last + 1] = out[last + 1][1:]
+        return Switched(switched.parts, out, switched.replacements)

@@ -5,32 +5,33 @@ Every stage that chooses anything for a sample draws here, so that workers, rank
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
-_MASK = (1 << 64) - 1
+import struct
+from hashlib import shake_128
 
 
 class Draw:
     """Uniform numbers keyed by ``parts``: the same parts give the same numbers on every machine.
 
-    The key is hashed once (BLAKE2b); the numbers come from SplitMix64 (Steele, Lea, Flood 2014, figure 15), which is the
-    cheapest generator of good quality that needs no state beyond one integer.
+    The numbers are the output of SHAKE-128 (FIPS 202) on the key and, from the second call on, the number of the call: one
+    call of the library makes all numbers of a caption.
     """
 
-    __slots__ = ("_state",)
+    __slots__ = ("_calls", "_key")
 
     def __init__(self, *parts: str | int) -> None:
-        key = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
-        self._state = int.from_bytes(blake2b(key, digest_size=8).digest(), "little")
+        self._key = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
+        self._calls = 0
+
+    def numbers(self, n: int) -> tuple[int, ...]:
+        """``n`` whole numbers in 0..2**64 - 1."""
+        key = self._key if not self._calls else b"%b\x1e%d" % (self._key, self._calls)
+        self._calls += 1
+        return struct.unpack(f"<{n}Q", shake_128(key).digest(8 * n))
 
     def uniform(self) -> float:
         """A number in [0, 1)."""
-        self._state = (self._state + 0x9E3779B97F4A7C15) & _MASK
-        z = self._state
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-        return ((z ^ (z >> 31)) >> 11) * 2.0**-53
+        return (self.numbers(1)[0] >> 11) * 2.0**-53
 
     def index(self, n: int) -> int:
         """One of 0..n-1, uniformly."""
-        return int(self.uniform() * n)
+        return self.numbers(1)[0] * n >> 64

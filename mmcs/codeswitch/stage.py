@@ -9,39 +9,46 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmcs.codeswitch.draw import Draw
-from mmcs.codeswitch.strategy import Caption, Strategy
-from mmcs.codeswitch.words import one_of, probability
+from mmcs.codeswitch.schedule import one_of, probability
+from mmcs.codeswitch.strategy import Caption, Strategy, Switched
 from mmcs.errors import UserError
+from mmcs.stream.drops import BadSample
 
 Sample = dict[str, Any]
 
 
 class ChooseCaption:
-    """One of the sample's English captions, drawn from (seed, version, identity): ``texts`` holds it alone.
+    """One of the sample's captions in the source language, drawn from (seed, version, identity): ``texts`` holds it alone.
 
     The version is the epoch, or, with ``variants`` = K > 0, the epoch modulo K: then a sample has at most K texts, and what
     a locked text tower makes of them can be kept.
 
     Reads ``identity``, ``epoch``, ``captions``; sets ``english`` and ``texts`` (a list of it alone),
     ``caption_index`` and ``version``.
+
+    Raises (while reading):
+        BadSample: "no caption": none in a source language other than English (without an English one no sample comes here).
     """
 
-    def __init__(self, *, seed: int, variants: int = 0) -> None:
+    def __init__(self, *, seed: int, variants: int = 0, source_language: str = "en") -> None:
         if not isinstance(variants, int) or variants < 0:
             raise UserError(
                 f"codeswitch.variants is a whole number, 0 (a new version each epoch) or more; got {variants!r}."
             )
         self.seed = seed
         self.variants = variants
-        self.reads = ("en",)
+        self.source_language = source_language
+        self.reads = (source_language,)
 
     def __call__(self, sample: Sample) -> Sample:
-        english = sample["captions"]["en"]
+        captions = sample["captions"].get(self.source_language)
+        if not captions:
+            raise BadSample("no caption", f"in {self.source_language}")
         version = sample["epoch"] % self.variants if self.variants else sample["epoch"]
         index = 0
-        if len(english) > 1:
-            index = Draw(self.seed, version, sample["identity"], "caption").index(len(english))
-        text = english[index]
+        if len(captions) > 1:
+            index = Draw(self.seed, version, sample["identity"], "caption").index(len(captions))
+        text = captions[index]
         return {**sample, "english": text, "texts": [text], "caption_index": index, "version": version}
 
 
@@ -58,8 +65,12 @@ class SwitchCaption:
     ``views`` lists them: ("switched",) replaces the caption (the study's mode); ("english", "switched") is two views;
     ("english", "english") their control. A share ``keep_english`` of the captions stays English in every view.
 
-    Reads ``texts``, ``captions``, ``identity``, ``version``, ``caption_index``; sets ``texts`` (one str per view), ``words``
-    (number of words of the caption) and ``replaced`` (the languages of the replaced words, one entry each).
+    Reads ``texts``, ``captions``, ``identity``, ``epoch``, ``version``, ``caption_index``; sets ``texts`` (one str per view),
+    ``words`` (number of words of the caption), ``replaced`` (the languages of the replaced words, one entry each) and
+    ``unchanged`` (whether the switched text is the caption as it was).
+
+    Attributes:
+        constant: whether an epoch's captions depend on its version alone, not on a curriculum.
     """
 
     def __init__(
@@ -70,20 +81,26 @@ class SwitchCaption:
         self.strategy = strategy
         self.views = tuple(one_of("codeswitch.views", view, ("english", "switched")) for view in views)
         self.reads: tuple[str, ...] = strategy.reads
+        self.constant = strategy.constant
         self.keep_english = probability("codeswitch.keep_english", keep_english)
         self.seed = seed
 
-    def __call__(self, sample: Sample) -> Sample:
-        (english,) = sample["texts"]
+    def switch(self, sample: Sample) -> Switched:
+        """The sample's caption after the switch."""
+        (text,) = sample["texts"]
         draw = Draw(self.seed, sample["version"], sample["identity"], sample["caption_index"])
-        stays = draw.uniform() < self.keep_english
-        switched = self.strategy(Caption(english, sample["captions"]), draw)
-        if stays:
-            switched = switched._replace(text=english, replacements=())
-        texts = [switched.text if view == "switched" else english for view in self.views]
+        stays = self.keep_english and draw.uniform() < self.keep_english
+        switched = self.strategy(Caption(text, sample["captions"], sample["epoch"]), draw)
+        return Switched(switched.parts, switched.parts, []) if stays else switched
+
+    def __call__(self, sample: Sample) -> Sample:
+        (text,) = sample["texts"]
+        switched = self.switch(sample)
+        after = switched.text
         return {
             **sample,
-            "texts": texts,
+            "texts": [after if view == "switched" else text for view in self.views],
             "words": switched.words,
-            "replaced": [replacement.language for replacement in switched.replacements],
+            "replaced": switched.languages(),
+            "unchanged": after == text,
         }

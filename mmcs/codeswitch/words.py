@@ -1,99 +1,94 @@
 """Word by word: the study's code-switching (Litschko et al. 2023, section 3.1), one word at a time.
 
-``Multilingual`` is its ML-CS, ``Bilingual`` (one language) its BL-CS.
+``Multilingual`` is its ML-CS, ``Bilingual`` (one language) its BL-CS, ``Dictionary`` its word-by-word translation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
 
 from mmcs.codeswitch.draw import Draw
-from mmcs.codeswitch.lexicon import normalise
+from mmcs.codeswitch.joining import join
+from mmcs.codeswitch.languages import LanguageDraw
+from mmcs.codeswitch.lookup import Lookup
+from mmcs.codeswitch.schedule import Curriculum, Schedule, one_of, probability
 from mmcs.codeswitch.segment import segment
-from mmcs.codeswitch.strategy import Caption, Replacement, Switched, agree, render
+from mmcs.codeswitch.strategy import Caption, Replacement, Switched
 from mmcs.errors import UserError
 
-
-class Candidates(Protocol):
-    """The part of a lexicon that strategies use."""
-
-    languages: tuple[str, ...]
-
-    def candidates(self, phrase: str, language: str) -> tuple[tuple[str, float], ...]: ...
+_LOW = 0xFFFFFFFF
+_NEW: object = object()
 
 
 class Multilingual:
-    """Each word, with probability ``p``, becomes its translation in a language that is drawn uniformly.
+    """Each word, with probability ``p``, becomes its translation in a language that is drawn for it.
 
-    A word that the drawn language lacks stays English. The language is drawn for each word (``language_per="token"``, the
+    A word that the drawn language lacks stays as it is. The language is drawn for each word (``language_per="token"``, the
     study's way) or once (``"caption"``). The numbers drawn for a word do not depend on what the lexicon holds, so two
-    lexicons with the same words (a lexicon and its shuffled copy) switch the same positions.
+    lexicons with the same words (a lexicon and its shuffled copy) switch the same positions; with a larger p all that a
+    smaller p switches is switched, into the same words.
 
     Args:
-        lexicon: where candidates come from; phrases are looked up normalised.
-        languages: those that may be drawn; all of the lexicon's where None.
-        p: probability of switching a word, 0 to 1.
+        lookup: what may take a word's place.
+        p: probability of switching a word; may change over the epochs.
         language_per: "token" or "caption".
+        language_weights: per language a weight in the draw; None: uniform.
         whole_captions: share of captions in which every word is switched, into one language: closer to what users type.
-        candidates: "first" (the study's 1-best) or "weighted" (drawn by the lexicon's weights).
-        keep: words that are never switched, in any capitals.
 
     Raises:
-        UserError: a value outside its range, or a language that the lexicon lacks.
+        UserError: a value outside its range.
     """
 
     reads: tuple[str, ...] = ()
 
     def __init__(
         self,
-        lexicon: Candidates,
-        languages: Sequence[str] | None = None,
+        lookup: Lookup,
         *,
-        p: float = 0.5,
+        p: Curriculum = 0.5,
         language_per: str = "token",
+        language_weights: Mapping[str, float] | None = None,
         whole_captions: float = 0.0,
-        candidates: str = "first",
-        keep: Collection[str] = (),
     ) -> None:
-        self.lexicon = lexicon
-        self.languages = tuple(languages) if languages is not None else lexicon.languages
-        unknown = [language for language in self.languages if language not in lexicon.languages]
-        if unknown:
-            raise UserError(
-                f"codeswitch.languages names {', '.join(unknown)}, which no lexicon holds (they hold {', '.join(lexicon.languages)})."
-            )
-        if not self.languages:
-            raise UserError("codeswitch.languages is empty; name at least one language, or set codeswitch=none.")
-        self.p = probability("codeswitch.p", p)
+        self.lookup = lookup
+        self.languages = lookup.languages
+        self.p = Schedule("codeswitch.p", p)
+        self.constant = self.p.constant
+        self.language = LanguageDraw(self.languages, language_weights)
         self.per_caption = one_of("codeswitch.language_per", language_per, ("token", "caption")) == "caption"
         self.whole_captions = probability("codeswitch.whole_captions", whole_captions)
-        self.weighted = one_of("codeswitch.candidates", candidates, ("first", "weighted")) == "weighted"
-        self.keep = frozenset(map(normalise, keep))
 
     def __call__(self, caption: Caption, draw: Draw) -> Switched:
-        text, languages = caption.text, self.languages
-        spans = segment(text)
-        replacements = []
-        p, per_caption = self.p, self.per_caption
-        if self.whole_captions and draw.uniform() < self.whole_captions:
-            p, per_caption = 1.0, True
-        language = languages[draw.index(len(languages))]
-        for start, end in spans:
-            switch, choice, pick = draw.uniform(), draw.uniform(), draw.uniform()
-            if switch >= p:
-                continue
-            if not per_caption:
-                language = languages[int(choice * len(languages))]
-            word = text[start:end]
-            phrase = normalise(word)
-            if phrase in self.keep:
-                continue
-            found = self.lexicon.candidates(phrase, language)
-            if found:
-                chosen = weighted_choice(found, pick) if self.weighted else found[0][0]
-                replacements.append(Replacement(start, end, agree(word, chosen), language))
-        return Switched(render(text, replacements), text, len(spans), tuple(replacements))
+        parts = segment(caption.text, self.lookup.split)
+        # Two numbers for the caption, then one for each word: low half whether to switch, high half into which language.
+        whole, language, *numbers = draw.numbers(2 + (len(parts) >> 1))
+        if self.whole_captions and whole < self.whole_captions * 2**64:
+            return self._switch(parts, numbers, 1.0, self.language(language >> 32), draw)
+        one = self.language(language >> 32) if self.per_caption else None
+        return self._switch(parts, numbers, self.p.at(caption.epoch), one, draw)
+
+    def _switch(self, parts: list[str], numbers: Sequence[int], p: float, one: int | None, draw: Draw) -> Switched:
+        """``one``: the caption's language, or None where each word draws its own."""
+        lookup, languages, draw_language = self.lookup, self.languages, self.language
+        known = lookup.known
+        threshold = round(p * 2**32)
+        picks = numbers if lookup.candidates == "first" else draw.numbers(len(numbers))
+        kept = lookup.kept(parts) if lookup.kept_phrases else ()
+        out = parts.copy()
+        replacements: list[Replacement] = []
+        for at, number in enumerate(numbers):
+            if number & _LOW < threshold:
+                language = one if one is not None else draw_language(number >> 32)
+                place = 2 * at + 1
+                found = known[language].get(parts[place], _NEW)
+                if found is _NEW:
+                    found = lookup.find(parts[place], language)
+                if found is not None and place not in kept:
+                    out[place] = found if isinstance(found, str) else found.pick(picks[at])  # type: ignore[attr-defined]
+                    replacements.append((place, place, languages[language]))
+        if replacements and lookup.mixed:
+            join(out, replacements)
+        return Switched(parts, out, replacements)
 
 
 class Bilingual(Multilingual):
@@ -103,8 +98,8 @@ class Bilingual(Multilingual):
         UserError: not exactly one language.
     """
 
-    def __init__(self, lexicon: Candidates, languages: Sequence[str] | None = None, **options) -> None:
-        super().__init__(lexicon, languages, **options)
+    def __init__(self, lookup: Lookup, **options) -> None:
+        super().__init__(lookup, **options)
         if len(self.languages) != 1:
             raise UserError(
                 f"codeswitch=bilingual takes one language, got {len(self.languages)} ({', '.join(self.languages)}); "
@@ -112,25 +107,19 @@ class Bilingual(Multilingual):
             )
 
 
-def weighted_choice(candidates: Sequence[tuple[str, float]], uniform: float) -> str:
-    """The candidate at ``uniform`` (in [0, 1)) of the summed weights."""
-    left = uniform * sum(weight for _, weight in candidates)
-    for text, weight in candidates:
-        left -= weight
-        if left < 0:
-            return text
-    return candidates[-1][0]
+class Dictionary(Multilingual):
+    """The whole caption word by word, into one language drawn for it; words that the language lacks stay.
 
+    With an inverted lexicon (X -> English) this is the study's Translate-Test. ``p``: share of captions that are put.
+    """
 
-def probability(key: str, value: float) -> float:
-    """``value`` as a number in 0..1, or a UserError that names ``key``."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise UserError(f"{key} is a probability between 0 and 1, got {value!r}.")
-    return float(value)
+    def __init__(
+        self, lookup: Lookup, *, p: Curriculum = 1.0, language_weights: Mapping[str, float] | None = None
+    ) -> None:
+        super().__init__(lookup, p=p, language_per="caption", language_weights=language_weights)
 
-
-def one_of(key: str, value: str, known: Sequence[str]) -> str:
-    """``value`` if it is one of ``known``, else a UserError that lists them."""
-    if value not in known:
-        raise UserError(f"{key} is one of {', '.join(known)}; got {value!r}.")
-    return value
+    def __call__(self, caption: Caption, draw: Draw) -> Switched:
+        parts = segment(caption.text, self.lookup.split)
+        whole, language, *numbers = draw.numbers(2 + (len(parts) >> 1))
+        p = 1.0 if whole < self.p.at(caption.epoch) * 2**64 else 0.0
+        return self._switch(parts, numbers, p, self.language(language >> 32), draw)

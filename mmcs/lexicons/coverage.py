@@ -1,63 +1,90 @@
 """How much of a text a lexicon can switch, per language: ``mmcs lexicon coverage``.
 
-Words are found as the strategies find them (``segment``). Content words are those with a letter that are not among the
-commonest words of the source language (``frequency.stop_words``, from wordfreq).
+Words are found as the strategies find them (``segment``). Content words are those with a letter that are not function
+words of the source language (``frequency.stop_words``).
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcs.codeswitch.lexicon import Lexicon, normalise
+from mmcs.codeswitch.lexicon import Lexicon
+from mmcs.codeswitch.lookup import Lookup
 from mmcs.codeswitch.segment import segment
 from mmcs.errors import DataError, UserError
 from mmcs.lexicons.frequency import STOP_WORDS, stop_words
 from mmcs.prepare.records import Tally
 
 
-def coverage(texts: Iterable[str], lexicon: Lexicon, *, top: int = 20) -> dict[str, Any]:
+def coverage(
+    texts: Iterable[str], lexicon: Lexicon, *, top: int = 20, lemmas: Callable[[str], Sequence[str]] | None = None
+) -> dict[str, Any]:
     """Shares of the words of ``texts`` that ``lexicon`` knows.
+
+    Args:
+        texts: captions.
+        lexicon: what is measured.
+        top: number of uncovered words to name.
+        lemmas: the base forms of a normalised word; with it, what base forms add is counted too.
 
     Returns:
         ``texts``, ``tokens``, ``content_tokens`` (counts), ``stop_words`` (which), and per language under ``languages``:
-        ``tokens`` and ``content_tokens`` (shares, 0 to 1) and ``uncovered`` (the ``top`` content words that are not
-        covered, with counts, the most frequent first).
+        ``tokens`` and ``content_tokens`` (shares, 0 to 1), with ``lemmas`` also ``tokens_with_lemmas`` and
+        ``content_tokens_with_lemmas``, and ``uncovered`` (the ``top`` content words that stay uncovered, with counts, the
+        most frequent first).
 
     Raises:
         DataError: there is no word in ``texts``.
     """
+    lookup = Lookup(lexicon)
     counts: Counter[str] = Counter()
     number = 0
     for text in texts:
         number += 1
-        counts.update(normalise(text[start:end]) for start, end in segment(text))
+        counts.update(map(lookup.normalise, segment(text, lookup.split)[1::2]))
     if not counts:
         raise DataError(f"no word was found in {number} texts; nothing can be covered.")
     stop = stop_words(lexicon.source_language)
     content = {word: n for word, n in counts.items() if word not in stop and any(map(str.isalpha, word))}
-    known: dict[str, Counter[str]] = {language: Counter() for language in lexicon.languages}
-    for word, n in counts.items():
+    known: dict[str, set[str]] = {language: set() for language in lexicon.languages}
+    by_lemma: dict[str, set[str]] = {language: set() for language in lexicon.languages}
+    for word in counts:
         for language in lexicon.languages_of(word):
-            known[language][word] = n
+            known[language].add(word)
+        for lemma in lemmas(word) if lemmas else ():
+            for language in lexicon.languages_of(lemma):
+                by_lemma[language].add(word)
+    listed = f"the {STOP_WORDS} commonest words of {lexicon.source_language}, as far as they are function words"
     return {
         "texts": number,
         "tokens": counts.total(),
         "content_tokens": sum(content.values()),
-        "stop_words": f"the {STOP_WORDS} commonest words of {lexicon.source_language} (wordfreq)" if stop else "none",
-        "languages": {language: _of_language(counts, content, known[language], top) for language in lexicon.languages},
+        "stop_words": listed if stop else "none",
+        "languages": {
+            language: _of_language(counts, content, known[language], by_lemma[language] if lemmas else None, top)
+            for language in lexicon.languages
+        },
     }
 
 
-def _of_language(counts: Counter[str], content: dict[str, int], known: Counter[str], top: int) -> dict[str, Any]:
-    uncovered = sorted((word for word in content if word not in known), key=lambda word: (-content[word], word))
-    covered = sum(n for word, n in content.items() if word in known)
+def _of_language(
+    counts: Counter[str], content: dict[str, int], known: set[str], by_lemma: set[str] | None, top: int
+) -> dict[str, Any]:
+    def shares(covered: set[str], suffix: str = "") -> dict[str, float]:
+        return {
+            f"tokens{suffix}": sum(counts[word] for word in covered) / counts.total(),
+            f"content_tokens{suffix}": sum(content.get(word, 0) for word in covered) / max(sum(content.values()), 1),
+        }
+
+    every = known | (by_lemma or set())
+    uncovered = sorted((word for word in content if word not in every), key=lambda word: (-content[word], word))
     return {
-        "tokens": known.total() / counts.total(),
-        "content_tokens": covered / max(sum(content.values()), 1),
+        **shares(known),
+        **(shares(every, "_with_lemmas") if by_lemma is not None else {}),
         "uncovered": [[word, content[word]] for word in uncovered[:top]],
     }
 
@@ -107,10 +134,15 @@ def show(result: dict[str, Any]) -> None:
         f"{result['texts']:,} texts, {result['tokens']:,} words, {result['content_tokens']:,} of them content words "
         f"(stop words: {result['stop_words']})"
     )
-    table = Table("language", "words", "content words", "most frequent uncovered content words")
-    for column in table.columns[1:3]:
+    lemmas = any("tokens_with_lemmas" in of for of in result["languages"].values())
+    heads = ("words", "content words", *(("with base forms", "gain") if lemmas else ()))
+    table = Table("language", *heads, "most frequent uncovered content words")
+    for column in table.columns[1:-1]:
         column.justify = "right"
     for language, of in result["languages"].items():
+        shares = [of["tokens"], of["content_tokens"]]
+        if lemmas:
+            shares += [of["content_tokens_with_lemmas"], of["content_tokens_with_lemmas"] - of["content_tokens"]]
         words = ", ".join(f"{word} ({n})" for word, n in of["uncovered"])
-        table.add_row(language, f"{of['tokens']:.1%}", f"{of['content_tokens']:.1%}", words)
+        table.add_row(language, *(f"{share:.1%}" for share in shares), words)
     console.print(table)

@@ -34,8 +34,16 @@ def commonest(language: str) -> tuple[str, ...]:
 
 
 def stop_words(language: str) -> frozenset[str]:
-    """The ``STOP_WORDS`` commonest words of ``language``."""
-    return frozenset(commonest(language)[:STOP_WORDS])
+    """Function words of ``language``: those of its ``STOP_WORDS`` commonest words that the package stop-words lists.
+
+    Its lists alone name too much ("red", "room"), the commonest words alone too ("people"). Where it has no list, the
+    commonest words; empty where wordfreq does not know the language either.
+    """
+    from stop_words import LANGUAGE_MAPPING, get_stop_words
+
+    common = frozenset(commonest(language)[:STOP_WORDS])
+    base = language.split("-")[0]
+    return common & frozenset(get_stop_words(base)) if base in LANGUAGE_MAPPING else common
 
 
 @lru_cache(2)

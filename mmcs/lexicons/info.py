@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from mmcs.codeswitch.lexicon import Lexicon
@@ -54,5 +55,9 @@ def _sample(lexicon: Lexicon, language: str) -> list[dict[str, Any]]:
     common = [word for word in commonest(lexicon.source_language)[STOP_WORDS:] if word.isalpha()]
     chosen = [word for word in common if lexicon.candidates(word, language)][:SAMPLE]
     if len(chosen) < SAMPLE:
-        chosen = list(dict.fromkeys([*chosen, *lexicon.phrases(language)]))[:SAMPLE]
-    return [{"phrase": word, "candidates": [text for text, _ in lexicon.candidates(word, language)]} for word in chosen]
+        first = (phrase for phrase, _ in itertools.islice(lexicon.items(language), 2 * SAMPLE))
+        chosen = list(dict.fromkeys([*chosen, *first]))[:SAMPLE]
+    return [
+        {"phrase": word, "candidates": [candidate.text for candidate in lexicon.candidates(word, language)]}
+        for word in chosen
+    ]

@@ -75,7 +75,7 @@ def shuffled(candidates: Mapping[str, Ranked], key: str) -> dict[str, Ranked]:
 def _exchange(ring: Sequence[str], candidates: Mapping[str, Ranked], key: str) -> dict[str, Ranked]:
     """Each phrase gets the list of the next in a drawn order; who would get a word of its own swaps with another."""
     order = sorted(ring, key=lambda phrase: hashlib.blake2b(f"{key}/{phrase}".encode(), digest_size=16).digest())
-    texts = {phrase: {text.casefold() for text, _ in candidates[phrase]} for phrase in order}
+    texts = {phrase: {candidate.text.casefold() for candidate in candidates[phrase]} for phrase in order}
     partner = order[1:] + order[:1]
 
     def clash(i: int, j: int) -> bool:

@@ -12,19 +12,21 @@ from mmcs.stream.drops import BadSample
 class ParseSample:
     """Sample stage: "files" → "caption", "captions" and "group".
 
-    "captions" holds every non-empty caption by language (BCP 47), "captions"["en"] all English ones: the ``.txt``
-    first, then ``captions.en`` of the ``.json``. "caption" is the first English one. Without a caption in ``.txt``
+    "captions" holds every non-empty caption by language (BCP 47); those of the ``.txt``'s language are the ``.txt``
+    first, then those of the ``.json``'s ``captions``. "caption" is the first of them. Without a caption in ``.txt``
     the ``.json``'s "caption" (img2dataset's copy of it) stands in. "group" is the ``.json``'s, else the identity.
 
     Args:
-        languages: those to keep; None: all. English is always kept.
+        languages: those to keep; None: all. That of the ``.txt`` is always kept.
+        text_language: that of the ``.txt``: English, by the contract of shards.
 
     Raises:
-        BadSample: "bad utf-8", "bad json", "empty caption" (there is one, it is blank) or "no caption" (in English).
+        BadSample: "bad utf-8", "bad json", "empty caption" (there is one, it is blank) or "no caption" (in that language).
     """
 
-    def __init__(self, languages: Collection[str] | None = None) -> None:
-        self.languages = None if languages is None else {"en", *languages}
+    def __init__(self, languages: Collection[str] | None = None, *, text_language: str = "en") -> None:
+        self.text_language = text_language
+        self.languages = None if languages is None else {text_language, *languages}
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         files = sample["files"]
@@ -36,13 +38,13 @@ class ParseSample:
             if self.languages is None or language in self.languages
         }
         first = _captions("" if text is None else _decoded(text, "txt")) or _captions(record.get("caption"))
-        english = list(dict.fromkeys([*first, *captions.get("en", [])]))
-        if not english:
-            blank = text is not None or "caption" in record or "en" in captions
+        own = list(dict.fromkeys([*first, *captions.get(self.text_language, [])]))
+        if not own:
+            blank = text is not None or "caption" in record or self.text_language in captions
             raise BadSample("empty caption" if blank else "no caption")
-        sample["caption"] = english[0]
-        sample["captions"] = {"en": english} | {
-            language: texts for language, texts in captions.items() if texts and language != "en"
+        sample["caption"] = own[0]
+        sample["captions"] = {self.text_language: own} | {
+            language: texts for language, texts in captions.items() if texts and language != self.text_language
         }
         group = record.get("group")
         sample["group"] = sample["identity"] if group is None else str(group)

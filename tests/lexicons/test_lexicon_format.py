@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lexicon_files import SOURCE, write
 
-from mmcs.codeswitch.lexicon import PREAMBLE, SECTIONS, VERSION, Lexicon, normalise
+from mmcs.codeswitch.lexicon import PREAMBLE, SECTIONS, VERSION, Candidate, Lexicon, normalise
 from mmcs.errors import DataError, UserError
-from mmcs.lexicons.format import write_lexicon
+from mmcs.lexicons.format import write_lexicon, write_sorted
 
 ENTRIES = {
     "de": {"dog": [("Hund", 0.75), ("Köter", 0.25)], "hot dog": [("Hotdog", 1.0)], "cat": [("Katze", 1.0)]},
@@ -36,6 +36,10 @@ entries = st.dictionaries(
 )
 
 
+def ranked(found) -> tuple[Candidate, ...]:
+    return tuple(Candidate(*one) for one in found)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return write(tmp_path / "small.lex", ENTRIES)
@@ -50,10 +54,14 @@ def test_what_is_written_comes_back_in_every_script(tmp_path_factory: pytest.Tem
     every = {phrase for of in content.values() for phrase in of}
     assert len(lexicon) == len(every)
     for language, of in content.items():
-        assert list(lexicon.phrases(language)) == sorted(of, key=str.encode)
-        assert dict(lexicon.items(language)) == {phrase: tuple(found) for phrase, found in of.items()}
+        assert [phrase for phrase, _ in lexicon.items(language)] == sorted(of, key=str.encode)
+        assert dict(lexicon.items(language)) == {phrase: ranked(found) for phrase, found in of.items()}
         for phrase in every:
-            assert lexicon.candidates(phrase, language) == tuple(of.get(phrase, ()))
+            assert lexicon.candidates(phrase, language) == ranked(of.get(phrase, ()))
+    rows = list(lexicon.rows())
+    assert rows == sorted(rows, key=lambda row: (row[0].encode(), row[1]))
+    assert rows == [row for row in rows if ranked(content[row[1]][row[0]]) == row[2]]
+    assert len(rows) == sum(map(len, content.values()))
     for phrase in every:
         assert lexicon.languages_of(phrase) == tuple(sorted(one for one in content if phrase in content[one]))
 
@@ -76,7 +84,45 @@ def test_what_is_not_there_is_empty(path: Path) -> None:
     for phrase, language in [("fish", "de"), ("cat", "ar"), ("dog", "xx"), ("", "de"), ("\ud800", "de")]:
         assert lexicon.candidates(phrase, language) == ()
     assert lexicon.languages_of("fish") == ()
-    assert list(lexicon.phrases("xx")) == [] == list(lexicon.items("xx"))
+    assert list(lexicon.items("xx")) == []
+    assert "fish" not in lexicon and "cat" in lexicon
+
+
+@settings(deadline=None)
+@given(st.sets(st.lists(st.sampled_from(["a", "b", "c", "dé"]), min_size=1, max_size=4).map(" ".join), min_size=1))
+def test_beginnings_of_phrases_are_known_and_are_no_entries(tmp_path_factory: pytest.TempPathFactory, every) -> None:
+    """``longest`` against a naive search, for everything that begins a phrase, is one, or is neither."""
+    lexicon = Lexicon.open(
+        write(tmp_path_factory.mktemp("heads") / "any.lex", {"de": {p: [("x", 1.0)] for p in every}})
+    )
+    assert len(lexicon) == len(every)
+    for words in [("a",), ("b",), ("dé",), ("a", "b"), ("b", "c"), ("a", "b", "c"), ("x",), *map(str.split, every)]:
+        beginning = " ".join(words)
+        lengths = [len(p.split()) for p in every if p == beginning or p.startswith(beginning + " ")]
+        assert lexicon.longest(beginning) == max(lengths, default=0)
+        assert (beginning in lexicon) == (beginning in every)
+        assert bool(lexicon.candidates(beginning, "de")) == (beginning in every)
+
+
+def test_parts_of_speech_are_data_beside_the_text(tmp_path: Path) -> None:
+    found = [Candidate("Licht", 0.5, "n"), Candidate("leicht", 0.25, "adj"), Candidate("hell", 0.25)]
+    lexicon = Lexicon.open(write(tmp_path / "pos.lex", {"de": {"light": found, "red": [("rot", 1.0)]}}))
+    assert lexicon.candidates("light", "de") == tuple(found)
+    assert lexicon.candidates("red", "de") == (Candidate("rot", 1.0, ""),)
+    for pos in ("x" * 16, *(f"p{i}" for i in range(256))):
+        found.append(Candidate("x", 0.1, pos))
+    with pytest.raises(ValueError, match="part of speech"):
+        write(tmp_path / "bad.lex", {"de": {"light": found[3:4]}})
+    with pytest.raises(ValueError, match="part of speech"):
+        write(tmp_path / "bad.lex", {"de": {f"w{i}": [one] for i, one in enumerate(found[4:])}})
+
+
+def test_rows_out_of_order_or_doubled_are_refused(tmp_path: Path) -> None:
+    one = [("x", 1.0)]
+    for rows in ([("b", "de", one), ("a", "de", one)], [("a", "fi", one), ("a", "de", one)], [("a", "de", one)] * 2):
+        with pytest.raises(ValueError, match="out of order"):
+            write_sorted(tmp_path / "bad.lex", rows, source_language="en", sources=[SOURCE])
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_header_tells_counts_and_sources(path: Path) -> None:
@@ -98,7 +144,7 @@ def test_a_full_hash_table_is_searched_to_its_end(tmp_path: Path) -> None:
     """20,000 phrases collide by the thousand; each is found, and none that is absent."""
     words = [f"w{i}" for i in range(20_000)]
     lexicon = Lexicon.open(write(tmp_path / "many.lex", {"de": {word: [(word.upper(), 1.0)] for word in words}}))
-    assert all(lexicon.candidates(word, "de") == ((word.upper(), 1.0),) for word in words)
+    assert all(lexicon.candidates(word, "de") == (Candidate(word.upper(), 1.0),) for word in words)
     assert not any(lexicon.candidates(f"x{i}", "de") for i in range(20_000))
 
 
@@ -151,6 +197,7 @@ def test_each_refusal_says_what_is_wrong(tmp_path: Path, path: Path) -> None:
     [
         {"de": {"Dog": [("Hund", 1.0)]}},
         {"de": {"": [("Hund", 1.0)]}},
+        {"de": {"d\x01g": [("Hund", 1.0)]}},
         {"de": {"dog": []}},
         {"de": {"dog": [("", 1.0)]}},
         {"de": {"dog": [("a\0b", 1.0)]}},
@@ -202,8 +249,36 @@ def test_a_spawned_worker_reopens_the_file_and_copies_nothing(tmp_path: Path, mo
     worker.start()
     looked_up, private = queue.get(timeout=60)
     worker.join()
-    assert looked_up == [tuple(content["de"]["w1"]), tuple(content["de"]["w19999"]), ()]
+    texts = [[candidate.text for candidate in found] for found in looked_up]
+    assert texts == [[content["de"]["w1"][0][0]], [content["de"]["w19999"][0][0]], []]
     assert private == 0
+
+
+def test_a_foreign_header_with_right_checksums_is_refused(path: Path) -> None:
+    """Someone else's writer: every checksum is right, but the header or the sections are not what this format has."""
+    whole = path.read_bytes()
+    length = PREAMBLE.unpack_from(whole)[2]
+    header = json.loads(whole[PREAMBLE.size : PREAMBLE.size + length])
+    for change in (
+        {"sections": None},
+        {
+            "sections": {
+                **header["sections"],
+                "table": header["sections"]["table"] + 4,
+                "records": header["sections"]["records"] - 4,
+            }
+        },
+        {"languages": 3},
+        {"pos": None},
+        {"max_tokens": "many"},
+        {"format": "other"},
+    ):
+        raw = json.dumps(header | change).encode()
+        raw += b" " * (-(PREAMBLE.size + len(raw)) % 8)
+        preamble = PREAMBLE.pack(b"MMCS.LEX", VERSION, len(raw), hashlib.sha256(raw).digest())
+        path.write_bytes(preamble + raw + whole[PREAMBLE.size + length :])
+        with pytest.raises(DataError):
+            Lexicon.open(path)
 
 
 def test_a_file_replaced_under_a_run_is_noticed(path: Path) -> None:
@@ -211,10 +286,3 @@ def test_a_file_replaced_under_a_run_is_noticed(path: Path) -> None:
     write(path, {"de": {"dog": [("Hund", 1.0)]}})
     with pytest.raises(DataError, match="replaced while it was in use"):
         pickle.loads(pickled)
-
-
-def test_the_cache_is_bounded(tmp_path: Path) -> None:
-    lexicon = Lexicon.open(write(tmp_path / "small.lex", ENTRIES))
-    for i in range(40_000):
-        lexicon.candidates(f"absent {i}", "de")
-    assert lexicon._cached.cache_info().currsize <= 16_384
