@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mmcs.codeswitch.capitals import agree
 from mmcs.codeswitch.joining import is_unspaced
@@ -98,14 +98,21 @@ class Lookup:
         self.skip = keep | frozenset(skip)
         self.lemmas = lemmas
         self.known: tuple[dict[str, Found], ...] = tuple({} for _ in self.languages)
-        self._limit = max(64, REMEMBERED // len(self.languages))
+        self._remembered = 0
         self._beginnings: dict[str, int] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was remembered: a spawned worker starts with empty hands."""
+        return self.__dict__ | {"known": tuple({} for _ in self.languages), "_beginnings": {}, "_remembered": 0}
 
     def find(self, text: str, language: int) -> Found:
         """What may take the place of ``text`` in ``languages[language]``, in its capitals; None: it stays."""
         known = self.known[language]
-        if len(known) >= self._limit:
-            known.clear()
+        if self._remembered >= REMEMBERED:
+            self._remembered = 0
+            for of_language in self.known:
+                of_language.clear()
+        self._remembered += 1
         phrase = self.normalise(text)
         found = () if phrase in self.skip else self._candidates(phrase, self.languages[language])
         known[text] = answer = self._choice(text, found, self.languages[language]) if found else None
@@ -166,7 +173,9 @@ class Lookup:
     def kept(self, parts: list[str]) -> set[int]:
         """Places in ``parts`` (as ``segment`` cuts them) of the words that belong to a kept phrase."""
         places: set[int] = set()
-        for first in range(1, len(parts), 2) if self.kept_phrases else ():
+        if not self.kept_phrases:
+            return places
+        for first in range(1, len(parts), 2):
             for last in range(first + 2, min(first + 2 * self.kept_tokens, len(parts)), 2):
                 if self.normalise("".join(parts[first : last + 1])) in self.kept_phrases:
                     places.update(range(first, last + 1, 2))

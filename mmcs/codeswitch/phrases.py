@@ -8,7 +8,7 @@ from mmcs.codeswitch.draw import Draw
 from mmcs.codeswitch.joining import join
 from mmcs.codeswitch.languages import LanguageDraw
 from mmcs.codeswitch.lookup import Choice, Lookup
-from mmcs.codeswitch.schedule import Curriculum, Schedule, one_of
+from mmcs.codeswitch.schedule import Curriculum, Schedule, one_of, probability
 from mmcs.codeswitch.segment import segment
 from mmcs.codeswitch.strategy import Caption, Replacement, Switched
 from mmcs.errors import UserError
@@ -31,6 +31,7 @@ class Phrases:
         max_tokens: words of the longest phrase that is looked for (the study's 3).
         language_per: "caption" or "token".
         language_weights: per language a weight in the draw; None: uniform.
+        whole_captions: share of captions in which every match is switched, into one language.
 
     Raises:
         UserError: a value outside its range.
@@ -46,6 +47,7 @@ class Phrases:
         max_tokens: int = 3,
         language_per: str = "caption",
         language_weights: Mapping[str, float] | None = None,
+        whole_captions: float = 0.0,
     ) -> None:
         if not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1:
             raise UserError(f"codeswitch.max_tokens is a number of words, at least 1; got {max_tokens!r}.")
@@ -56,63 +58,77 @@ class Phrases:
         self.max_tokens = max_tokens
         self.language = LanguageDraw(self.languages, language_weights)
         self.per_caption = one_of("codeswitch.language_per", language_per, ("token", "caption")) == "caption"
+        self.whole_captions = probability("codeswitch.whole_captions", whole_captions)
 
     def __call__(self, caption: Caption, draw: Draw) -> Switched:
         lookup = self.lookup
         parts = segment(caption.text, lookup.split)
-        _, language, *numbers = draw.numbers(2 + (len(parts) >> 1))
-        if self.per_caption:
+        share, language, *numbers = draw.numbers(2 + (len(parts) >> 1))
+        whole = share < self.whole_captions * 2**64
+        if whole or self.per_caption:
             of_word = [self.language(language >> 32)] * len(numbers)
         else:
             of_word = [self.language(number >> 32) for number in numbers]
-        picks = numbers if lookup.candidates == "first" else draw.numbers(len(numbers))
-        threshold = round(self.p.at(caption.epoch) * 2**32)
+        picks = () if lookup.candidates == "first" else draw.numbers(len(numbers))
+        threshold = round((1.0 if whole else self.p.at(caption.epoch)) * 2**32)
         out = parts.copy()
         replacements: list[Replacement] = []
         for first, last, found in self._matches(parts, of_word):
             word = first >> 1
             if numbers[word] & _LOW < threshold:
-                chosen = found if isinstance(found, str) else found.pick(picks[word])
-                out[first : last + 1] = [chosen, *[""] * (last - first)]
+                out[first] = found if isinstance(found, str) else found.pick(picks[word])
+                if last > first:
+                    out[first + 1 : last + 1] = [""] * (last - first)
                 replacements.append((first, last, self.languages[of_word[word]]))
-        replacements.sort()
         if replacements and lookup.mixed:
-            join(out, replacements)
+            join(out, replacements, lookup.lexicon.source_language)
         return Switched(parts, out, replacements)
 
     def _matches(self, parts: list[str], of_word: Sequence[int]) -> list[tuple[int, int, str | Choice]]:
-        """``(first place, last place, what may take it)`` of every match, the longest first."""
+        """``(first place, last place, what may take it)`` of every match, in order of place."""
+        known, find = self.lookup.known, self.lookup.find
+        taken: dict[int, tuple[int, str | Choice]] = {}  # first place -> last place and what takes it
+        free = set(range(1, len(parts), 2)).difference(self.lookup.kept(parts))
+        for first, last in self._windows(parts):
+            words = range(first, last + 1, 2)
+            if free.issuperset(words):
+                text = "".join(parts[first : last + 1])
+                found = known[of_word[first >> 1]].get(text, _NEW)
+                if found is _NEW:
+                    found = find(text, of_word[first >> 1])
+                if found is not None:
+                    taken[first] = (last, found)  # type: ignore[assignment]
+                    free.difference_update(words)
         matches: list[tuple[int, int, str | Choice]] = []
-        free = bytearray(b"\1") * len(parts)
-        for place in self.lookup.kept(parts):
-            free[place] = 0
-        by_length = self._windows(parts)
-        for tokens in sorted(by_length, reverse=True):
-            for first in by_length[tokens]:
-                last = first + 2 * tokens - 2
-                if all(free[first : last + 1 : 2]):
-                    text = parts[first] if tokens == 1 else "".join(parts[first : last + 1])
-                    language = of_word[first >> 1]
-                    found = self.lookup.known[language].get(text, _NEW)
-                    if found is _NEW:
-                        found = self.lookup.find(text, language)
-                    if found is not None:
-                        matches.append((first, last, found))  # type: ignore[arg-type]
-                        free[first : last + 1] = bytes(last + 1 - first)
+        for place in range(1, len(parts), 2):
+            if place in free:
+                found = known[of_word[place >> 1]].get(parts[place], _NEW)
+                if found is _NEW:
+                    found = find(parts[place], of_word[place >> 1])
+                if found is not None:
+                    matches.append((place, place, found))  # type: ignore[arg-type]
+            elif place in taken:
+                matches.append((place, *taken[place]))
         return matches
 
-    def _windows(self, parts: list[str]) -> dict[int, Sequence[int]]:
-        """By number of words the first places of what may be a phrase; longer ones only where some phrase begins so."""
+    def _windows(self, parts: list[str]) -> list[tuple[int, int]]:
+        """First and last places of what may be a phrase of several words, the longest first, then from the left.
+
+        A window grows only while some phrase begins with its words: most end after the first look-up.
+        """
+        if self.max_tokens == 1:
+            return []
         longest = self.lookup.longest
-        windows: dict[int, Sequence[int]] = {1: range(1, len(parts), 2)}
-        begins = (
-            [place for place in range(1, len(parts) - 2, 2) if longest(parts[place]) > 1] if self.max_tokens > 1 else []
-        )
+        windows: list[tuple[int, int]] = []
+        begins = [place for place in range(1, len(parts) - 2, 2) if longest(parts[place]) > 1]
         for tokens in range(2, self.max_tokens + 1):
+            reach = [
+                (first, longest("".join(parts[first : first + 2 * tokens - 1])))
+                for first in begins
+                if first + 2 * tokens - 2 < len(parts)
+            ]
+            windows[:0] = [(first, first + 2 * tokens - 2) for first, words in reach if words >= tokens]
+            begins = [first for first, words in reach if words > tokens]
             if not begins:
                 break
-            ends = {first: first + 2 * tokens - 2 for first in begins if first + 2 * tokens - 2 < len(parts)}
-            reach = {first: longest("".join(parts[first : last + 1])) for first, last in ends.items()}
-            windows[tokens] = [first for first in ends if reach[first] >= tokens]
-            begins = [first for first in ends if reach[first] > tokens]
         return windows

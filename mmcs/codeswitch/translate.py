@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mmcs.codeswitch.draw import Draw
 from mmcs.codeswitch.languages import LanguageDraw
-from mmcs.codeswitch.schedule import Curriculum, Schedule
+from mmcs.codeswitch.schedule import Curriculum, Schedule, probability
 from mmcs.codeswitch.segment import segment
 from mmcs.codeswitch.strategy import Caption, Strategy, Switched
 from mmcs.errors import UserError
@@ -19,6 +19,7 @@ class Translate:
         languages: BCP 47 tags that may be drawn.
         p: probability of taking a translation at all; may change over the epochs.
         language_weights: per language a weight in the draw; None: uniform.
+        whole_captions: share of captions that are translated whatever p is at the epoch.
         fallback: what becomes of a sample without a caption in the drawn language: None: another language is drawn among
             those that it has (without any the caption stays); else per language the strategy that the caption goes through
             (none for a language: the caption stays).
@@ -30,6 +31,7 @@ class Translate:
         *,
         p: Curriculum = 1.0,
         language_weights: Mapping[str, float] | None = None,
+        whole_captions: float = 0.0,
         fallback: Mapping[str, Strategy] | None = None,
     ) -> None:
         if not languages:
@@ -40,13 +42,14 @@ class Translate:
         self.p = Schedule("codeswitch.p", p)
         self.language = LanguageDraw(self.languages, language_weights)
         self.weights = language_weights
+        self.whole_captions = probability("codeswitch.whole_captions", whole_captions)
         self.fallback = fallback
         self.constant = self.p.constant and all(strategy.constant for strategy in (fallback or {}).values())
 
     def __call__(self, caption: Caption, draw: Draw) -> Switched:
         parts = segment(caption.text)
         switch, choice, pick = draw.numbers(3)
-        if switch >= self.p.at(caption.epoch) * 2**64:
+        if switch >= max(self.whole_captions, self.p.at(caption.epoch)) * 2**64:
             return Switched(parts, parts, [])
         language = self._draw(caption, choice >> 32)
         texts = caption.translations.get(language) if language else None

@@ -69,25 +69,27 @@ class Multilingual:
 
     def _switch(self, parts: list[str], numbers: Sequence[int], p: float, one: int | None, draw: Draw) -> Switched:
         """``one``: the caption's language, or None where each word draws its own."""
-        lookup, languages, draw_language = self.lookup, self.languages, self.language
+        lookup, languages = self.lookup, self.languages
         known = lookup.known
         threshold = round(p * 2**32)
-        picks = numbers if lookup.candidates == "first" else draw.numbers(len(numbers))
-        kept = lookup.kept(parts) if lookup.kept_phrases else ()
+        places = [(2 * at + 1, number >> 32) for at, number in enumerate(numbers) if number & _LOW < threshold]
+        if lookup.kept_phrases:
+            kept = lookup.kept(parts)
+            places = [(place, high) for place, high in places if place not in kept]
+        picks = () if lookup.candidates == "first" else draw.numbers(len(numbers))
+        draw_language = self.language if one is None else lambda _: one
         out = parts.copy()
         replacements: list[Replacement] = []
-        for at, number in enumerate(numbers):
-            if number & _LOW < threshold:
-                language = one if one is not None else draw_language(number >> 32)
-                place = 2 * at + 1
-                found = known[language].get(parts[place], _NEW)
-                if found is _NEW:
-                    found = lookup.find(parts[place], language)
-                if found is not None and place not in kept:
-                    out[place] = found if isinstance(found, str) else found.pick(picks[at])  # type: ignore[attr-defined]
-                    replacements.append((place, place, languages[language]))
+        for place, high in places:
+            language = draw_language(high)
+            found = known[language].get(parts[place], _NEW)
+            if found is _NEW:
+                found = lookup.find(parts[place], language)
+            if found is not None:
+                out[place] = found if isinstance(found, str) else found.pick(picks[place >> 1])  # type: ignore[attr-defined]
+                replacements.append((place, place, languages[language]))
         if replacements and lookup.mixed:
-            join(out, replacements)
+            join(out, replacements, lookup.lexicon.source_language)
         return Switched(parts, out, replacements)
 
 
@@ -114,12 +116,19 @@ class Dictionary(Multilingual):
     """
 
     def __init__(
-        self, lookup: Lookup, *, p: Curriculum = 1.0, language_weights: Mapping[str, float] | None = None
+        self,
+        lookup: Lookup,
+        *,
+        p: Curriculum = 1.0,
+        language_weights: Mapping[str, float] | None = None,
+        whole_captions: float = 0.0,
     ) -> None:
-        super().__init__(lookup, p=p, language_per="caption", language_weights=language_weights)
+        super().__init__(
+            lookup, p=p, language_per="caption", language_weights=language_weights, whole_captions=whole_captions
+        )
 
     def __call__(self, caption: Caption, draw: Draw) -> Switched:
         parts = segment(caption.text, self.lookup.split)
         whole, language, *numbers = draw.numbers(2 + (len(parts) >> 1))
-        p = 1.0 if whole < self.p.at(caption.epoch) * 2**64 else 0.0
-        return self._switch(parts, numbers, p, self.language(language >> 32), draw)
+        put = whole < max(self.whole_captions, self.p.at(caption.epoch)) * 2**64
+        return self._switch(parts, numbers, float(put), self.language(language >> 32), draw)

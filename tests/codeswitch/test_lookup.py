@@ -145,5 +145,5 @@ def test_runs_are_cut_at_the_longest_words_that_the_lexicon_knows():
 
 def test_join_touches_only_what_stands_beside_a_replacement():
     out = ["", "a", " ", "狗", "", "b", "", "c", ""]
-    join(out, [(5, 5, "de")])
+    join(out, [(5, 5, "de")], "zh")
     assert out == ["", "a", " ", "狗", "", "b", " ", "c", ""]
