@@ -29,6 +29,14 @@ def lexicon(path: Path, words=WORDS, source_language="en") -> str:
     return str(write_lexicon(path, entries, source_language=source_language, sources=[SOURCE]))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory):
+    """Base forms are written once for this module, not into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMCS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def words(tmp_path: Path) -> str:
     return lexicon(tmp_path / "words.lex")
