@@ -32,7 +32,7 @@ b { font-weight: 600; border-radius: .25em; padding: 0 .2em; }
 {% endfor %}
 </style>
 <h1>Captions as training would read them</h1>
-<p class="dim">{% for key, value in settings.items() %}{{ key }}: {{ value }}{{ " · " if not loop.last }}{% endfor %}</p>
+<p class="dim">{% for key, value in settings.items() %}{{ key }}: {{ value if value is string or value is not iterable else value | join(", ") }}{{ " · " if not loop.last }}{% endfor %}</p>
 <table>
 <tr><th>language</th><th>words replaced</th><th>share of all words</th></tr>
 {% for language in languages %}<tr><td><b class="{{ classes[language] }}">{{ language }}</b></td>

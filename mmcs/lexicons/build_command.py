@@ -271,7 +271,7 @@ def run_embeddings(args: argparse.Namespace) -> None:
     for about in Lexicon.open(out).header["sources"]:
         if about.get("test words") is not None:
             print(_precision(about))
-    built(out)
+    built(out, left_out=True)
 
 
 def _precision(about: dict[str, Any]) -> str:

@@ -33,9 +33,9 @@ def coverage(
 
     Returns:
         ``texts``, ``tokens``, ``content_tokens`` (counts), ``stop_words`` (which), and per language under ``languages``:
-        ``tokens`` and ``content_tokens`` (shares, 0 to 1), with ``lemmas`` also ``tokens_with_lemmas`` and
-        ``content_tokens_with_lemmas``, and ``uncovered`` (the ``top`` content words that stay uncovered, with counts, the
-        most frequent first).
+        ``tokens`` and ``content_tokens`` (shares, 0 to 1) and ``uncovered`` (the ``top`` content words that are not
+        covered, with counts, the most frequent first); with ``lemmas`` the same three with ``_with_lemmas`` behind their
+        names.
 
     Raises:
         DataError: there is no word in ``texts``.
@@ -74,19 +74,15 @@ def coverage(
 def _of_language(
     counts: Counter[str], content: dict[str, int], known: set[str], by_lemma: set[str] | None, top: int
 ) -> dict[str, Any]:
-    def shares(covered: set[str], suffix: str = "") -> dict[str, float]:
+    def of(covered: set[str], suffix: str = "") -> dict[str, Any]:
+        missing = sorted((word for word in content if word not in covered), key=lambda word: (-content[word], word))
         return {
             f"tokens{suffix}": sum(counts[word] for word in covered) / counts.total(),
             f"content_tokens{suffix}": sum(content.get(word, 0) for word in covered) / max(sum(content.values()), 1),
+            f"uncovered{suffix}": [[word, content[word]] for word in missing[:top]],
         }
 
-    every = known | (by_lemma or set())
-    uncovered = sorted((word for word in content if word not in every), key=lambda word: (-content[word], word))
-    return {
-        **shares(known),
-        **(shares(every, "_with_lemmas") if by_lemma is not None else {}),
-        "uncovered": [[word, content[word]] for word in uncovered[:top]],
-    }
+    return of(known) | (of(known | by_lemma, "_with_lemmas") if by_lemma is not None else {})
 
 
 def texts_of_file(path: str | os.PathLike[str]) -> Iterator[str]:
@@ -134,7 +130,7 @@ def show(result: dict[str, Any]) -> None:
         f"{result['texts']:,} texts, {result['tokens']:,} words, {result['content_tokens']:,} of them content words "
         f"(stop words: {result['stop_words']})"
     )
-    lemmas = any("tokens_with_lemmas" in of for of in result["languages"].values())
+    lemmas = any("uncovered_with_lemmas" in of for of in result["languages"].values())
     heads = ("words", "content words", *(("with base forms", "gain") if lemmas else ()))
     table = Table("language", *heads, "most frequent uncovered content words")
     for column in table.columns[1:-1]:
@@ -143,6 +139,6 @@ def show(result: dict[str, Any]) -> None:
         shares = [of["tokens"], of["content_tokens"]]
         if lemmas:
             shares += [of["content_tokens_with_lemmas"], of["content_tokens_with_lemmas"] - of["content_tokens"]]
-        words = ", ".join(f"{word} ({n})" for word, n in of["uncovered"])
+        words = ", ".join(f"{word} ({n})" for word, n in of["uncovered_with_lemmas" if lemmas else "uncovered"])
         table.add_row(language, *(f"{share:.1%}" for share in shares), words)
     console.print(table)

@@ -30,7 +30,10 @@ _LICENCES = (  # what FreeDict's "Availability" says, as SPDX names; the first t
         "GPL-3.0-only AND AGPL-3.0-only",
     ),
     (r"GNU Free Documentation License ver\. (\d\.\d) or any later", "GFDL-{}-or-later"),
-    (r"GNU General Public License,? ver(?:sion|\.) (\d)(?:\.0)?,? (?:and|or) any later", "GPL-{}.0-or-later"),
+    (
+        r"GNU General Public License,? ver(?:sion|\.) (\d)(?:\.0)?,? \(?(?:and|or)(?: \(?at your option\)?)? any later",
+        "GPL-{}.0-or-later",
+    ),
     (r"GNU General Public License,? version (\d)", "GPL-{}.0-only"),
 )
 
@@ -68,7 +71,7 @@ class Dictionary:
         self.name = " ".join(title.split())
         found = re.search(r"Availability:\s*(.*?)\n\s*\n(?=\S)", info, re.DOTALL)
         self.availability = " ".join(found.group(1).split()) if found else ""
-        self.licence = _licence(self.availability)
+        self.licence = licence_name(self.availability)
 
     def __len__(self) -> int:
         """Number of lines of the index."""
@@ -163,7 +166,7 @@ def _unpack(index: Path) -> bytes:
     return data
 
 
-def _licence(availability: str) -> str:
+def licence_name(availability: str) -> str:
     for pattern, name in _LICENCES:
         if found := re.search(pattern, availability):
             return name.format(*found.groups())

@@ -1,7 +1,7 @@
-"""Builds a lexicon from FreeDict's English dictionaries: ``mmcs lexicon build freedict`` and the demo call it.
+"""Builds a lexicon from FreeDict's dictionaries: ``mmcs lexicon build freedict`` and the demo call it.
 
-The steps, one module each: files (``packages``) - entries (``dictd``) - senses (``senses``) - candidates (``ranking``) -
-lexicon (``format``).
+The steps, one module each: files (``packages``) - entries (``dictd``, or ``tei`` for XML) - senses (``senses``) - candidates
+(``ranking``) - lexicon (``format``).
 """
 
 from __future__ import annotations
@@ -12,48 +12,55 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmcs.codeswitch.lexicon import Candidate
 from mmcs.errors import DataError
 from mmcs.lexicons.dictd import Dictionary
 from mmcs.lexicons.format import write_lexicon
 from mmcs.lexicons.packages import Found, find
 from mmcs.lexicons.ranking import rank
 from mmcs.lexicons.senses import Sense, senses
+from mmcs.lexicons.tei import TeiDictionary
 from mmcs.prepare.records import Tally
-
-SOURCE_LANGUAGE = "en"
 
 
 def build_freedict(
-    out: str | os.PathLike[str], languages: Sequence[str], sources: Sequence[str | os.PathLike[str]] | None = None
+    out: str | os.PathLike[str],
+    languages: Sequence[str],
+    sources: Sequence[str | os.PathLike[str]] | None = None,
+    source_language: str | None = None,
 ) -> Path:
-    """Builds a lexicon of English phrases and writes it to ``out``.
+    """Builds a lexicon of phrases of one language and writes it to ``out``.
 
     Args:
         out: the ``.lex`` file.
         languages: FreeDict's codes (deu) or BCP 47 tags (de); empty for all that ``sources`` hold.
-        sources: .deb files, folders, or files as ``mmcs lexicon build freedict --source`` takes them; a language that
-            they lack is fetched with ``apt-get download``.
+        sources: files and folders as ``mmcs lexicon build freedict --source`` takes them; a language that they lack is
+            fetched with ``apt-get download``.
+        source_language: BCP 47 tag; without it, what the sources' names tell, or English.
 
     Raises:
         UserError: an unknown language, or one that cannot be had. DataError: a source that cannot be used.
     """
-    entries: dict[str, dict[str, list[tuple[str, float]]]] = {}
+    entries: dict[str, dict[str, list[Candidate]]] = {}
     origins: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="mmcs-freedict-") as folder:
-        for found in find(languages, [os.fspath(source) for source in sources or ()], Path(folder)):
+        dictionaries = find(languages, [os.fspath(source) for source in sources or ()], Path(folder), source_language)
+        for found in dictionaries:
             entries[found.language], origin = _read(found)
             origins.append(origin)
-    return write_lexicon(out, entries, source_language=SOURCE_LANGUAGE, sources=origins)
+    return write_lexicon(out, entries, source_language=dictionaries[0].source_language, sources=origins)
 
 
-def _read(found: Found) -> tuple[dict[str, list[tuple[str, float]]], dict[str, Any]]:
+def _read(found: Found) -> tuple[dict[str, list[Candidate]], dict[str, Any]]:
     """The candidates of one dictionary, and where they come from."""
-    dictionary = Dictionary(found.path)
+    dictionary = Dictionary(found.path) if found.path.suffix == ".index" else TeiDictionary(found.path)
     left_out = Tally()
-    every = _senses(dictionary, found.language, left_out)
-    entries = rank(every, source_language=SOURCE_LANGUAGE, language=found.language)
+    entries = rank(_senses(dictionary, found, left_out), source_language=found.source_language, language=found.language)
     if not entries:
-        raise DataError(f"{found.provenance} holds no translation that could be read; is it an English dictionary?")
+        raise DataError(
+            f"{found.provenance} holds no translation that could be read; is it a dictionary from "
+            f"{found.source_language} to {found.language}?"
+        )
     return entries, {
         "name": dictionary.name,
         "provenance": found.provenance,
@@ -64,8 +71,12 @@ def _read(found: Found) -> tuple[dict[str, list[tuple[str, float]]], dict[str, A
     }
 
 
-def _senses(dictionary: Dictionary, language: str, left_out: Tally) -> Iterator[Sense]:
+def _senses(dictionary: Dictionary | TeiDictionary, found: Found, left_out: Tally) -> Iterator[Sense]:
     from mmcs.progress import track
 
-    for entry in track(dictionary.entries(), f"{language}: {dictionary.name}", len(dictionary)):
-        yield from senses(entry, language, left_out)
+    about = f"{found.source_language}-{found.language}: {dictionary.name}"
+    if isinstance(dictionary, TeiDictionary):
+        yield from track(dictionary.senses(found.language, left_out, found.source_language), about)
+        return
+    for entry in track(dictionary.entries(), about, len(dictionary)):
+        yield from senses(entry, found.language, left_out, found.source_language)

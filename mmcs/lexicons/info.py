@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from mmcs.codeswitch.lexicon import Lexicon
+from mmcs.codeswitch.lexicon import Lexicon, Ranked
 from mmcs.lexicons.frequency import STOP_WORDS, commonest
 
 SAMPLE = 5
@@ -26,18 +26,17 @@ def show(about: dict[str, Any]) -> None:
     """Prints what ``describe`` returns."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"[bold]{about['path']}[/bold]  {about['bytes'] / 1e6:.1f} MB, format {about['version']}")
+    console.print(Text(about["path"], "bold"), f" {about['bytes'] / 1e6:.1f} MB, format {about['version']}")
     console.print(f"{about['phrases']:,} phrases of 1 to {about['max_tokens']} words in {about['source_language']}")
     table = Table("language", "entries", "candidates", "per entry", "sample")
     for column in table.columns[1:4]:
         column.justify = "right"
     for language in about["languages"]:
         entries, candidates = about["entries"][language], about["candidates"][language]
-        sample = "\n".join(
-            f"{one['phrase']}: {', '.join(one['candidates'][:SHOWN_CANDIDATES])}" for one in about["sample"][language]
-        )
+        sample = Text("\n".join(map(_line, about["sample"][language])))
         table.add_row(language, f"{entries:,}", f"{candidates:,}", f"{candidates / entries:.2f}", sample)
     console.print(table)
     for source in about["sources"]:
@@ -51,13 +50,21 @@ def show(about: dict[str, Any]) -> None:
     console.print(f"checksum: {about['checksum']}")
 
 
+def _line(one: dict[str, Any]) -> str:
+    texts = one["candidates"][:SHOWN_CANDIDATES]
+    shown = zip(texts, one.get("pos", [""] * len(texts)), strict=False)
+    return f"{one['phrase']}: {', '.join(f'{text} ({pos})' if pos else text for text, pos in shown)}"
+
+
 def _sample(lexicon: Lexicon, language: str) -> list[dict[str, Any]]:
     common = [word for word in commonest(lexicon.source_language)[STOP_WORDS:] if word.isalpha()]
     chosen = [word for word in common if lexicon.candidates(word, language)][:SAMPLE]
     if len(chosen) < SAMPLE:
         first = (phrase for phrase, _ in itertools.islice(lexicon.items(language), 2 * SAMPLE))
         chosen = list(dict.fromkeys([*chosen, *first]))[:SAMPLE]
-    return [
-        {"phrase": word, "candidates": [candidate.text for candidate in lexicon.candidates(word, language)]}
-        for word in chosen
-    ]
+    return [_entry(word, lexicon.candidates(word, language)) for word in chosen]
+
+
+def _entry(phrase: str, found: Ranked) -> dict[str, Any]:
+    labels = {"pos": [one.pos for one in found]} if any(one.pos for one in found) else {}
+    return {"phrase": phrase, "candidates": [one.text for one in found], **labels}

@@ -11,10 +11,12 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from mmcs.codeswitch.lexicon import Candidate
 from mmcs.lexicons.frequency import zipf
 from mmcs.lexicons.senses import Sense
 
 MAX_CANDIDATES = 8
+MIN_WEIGHT = 1e-6
 
 # Scores add up in powers of ten, like the Zipf scale.
 FURTHER_TOKEN = -2.0  # per word beyond the first
@@ -31,16 +33,24 @@ TEMPERATURE = 1.5
 class _Candidate:
     """What the senses of one phrase say about one of its translations."""
 
-    __slots__ = ("cut", "named", "noun", "place", "sense", "support")
+    __slots__ = ("cut", "labels", "named", "place", "sense", "support")
 
     def __init__(self) -> None:
         self.named = self.support = 0
         self.sense = self.place = 1 << 30
-        self.noun, self.cut = False, True
+        self.cut = True
+        self.labels: dict[str, int] = {}
+
+    @property
+    def pos(self) -> str:
+        """The part of speech that most of its senses name; of equals the first."""
+        return max(self.labels, key=lambda label: self.labels[label], default="")
 
 
-def rank(senses: Iterable[Sense], *, source_language: str, language: str) -> dict[str, list[tuple[str, float]]]:
+def rank(senses: Iterable[Sense], *, source_language: str, language: str) -> dict[str, list[Candidate]]:
     """Per phrase up to ``MAX_CANDIDATES`` translations, best first; the weights of a phrase sum to 1.
+
+    A candidate has the part of speech that most of the senses with it have.
 
     Args:
         senses: all senses of one dictionary: the competition between phrases is counted over them.
@@ -62,7 +72,8 @@ def rank(senses: Iterable[Sense], *, source_language: str, language: str) -> dic
 
 def _scores(
     senses: Sequence[Sense], mass: float, competition: dict[str, float], language: str
-) -> list[tuple[str, float]]:
+) -> list[tuple[str, float, str]]:
+    """Each translation of one phrase with its score and its part of speech."""
     if not all(sense.acronym for sense in senses):  # "IT" is not what "it" means
         senses = [sense for sense in senses if not sense.acronym]
     shortest = min(sense.sounds for sense in senses)
@@ -74,28 +85,32 @@ def _scores(
             candidate.support += sense.support
             candidate.sense = min(candidate.sense, sense.number)
             candidate.place = min(candidate.place, place)
-            candidate.noun |= sense.pos == "n"
+            if sense.pos:
+                candidate.labels[sense.pos] = candidate.labels.get(sense.pos, 0) + 1
             candidate.cut &= sense.sounds > shortest + 2
     if len(candidates) == 1:
-        return [(text, 0.0) for text in candidates]
+        return [(text, 0.0, candidate.pos) for text, candidate in candidates.items()]
     return [
         (
             text,
             zipf(text, language)
             + FURTHER_TOKEN * text.count(" ")
             + COMPETITION * math.log10(mass / competition[text.casefold()])
-            + NOUN * candidate.noun
+            + NOUN * ("n" in candidate.labels)
             + AGREEMENT * math.log2(1 + min(candidate.named, 4))
             + SUPPORT * math.log2(1 + min(candidate.support, 20))
             + LATER * (math.log2(1 + candidate.sense) + math.log2(1 + candidate.place))
             + CUT_HEADWORD * candidate.cut,
+            candidate.pos,
         )
         for text, candidate in candidates.items()
     ]
 
 
-def _weighed(scores: list[tuple[str, float]]) -> list[tuple[str, float]]:
+def _weighed(scores: list[tuple[str, float, str]]) -> list[Candidate]:
     best = sorted(scores, key=lambda scored: (-scored[1], scored[0]))[:MAX_CANDIDATES]
-    shares = [10 ** ((score - best[0][1]) / TEMPERATURE) for _, score in best]
+    shares = [10 ** ((score - best[0][1]) / TEMPERATURE) for _, score, _ in best]
     total = sum(shares)
-    return [(text, max(share / total, 1e-6)) for (text, _), share in zip(best, shares, strict=True)]
+    return [
+        Candidate(text, max(share / total, MIN_WEIGHT), pos) for (text, _, pos), share in zip(best, shares, strict=True)
+    ]

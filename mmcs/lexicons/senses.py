@@ -18,6 +18,7 @@ from mmcs.prepare.records import Tally
 MAX_SOURCE_TOKENS = 4
 _TOO_LONG = f"headword of more than {MAX_SOURCE_TOKENS} words"
 MAX_TARGET_TOKENS = 4  # longer ones explain, they do not translate
+NO_TRANSLATION = f"no translation of at most {MAX_TARGET_TOKENS} words"
 
 _SENSE = re.compile(r"\s*(?:[IVX]+\.\s+)?(?:<(?P<pos>[^>]*)>\s*)?(?:(?P<number>\d+)\.(?:\s+|$))?(?P<text>.*)")
 _NOT_A_SENSE = re.compile(r'\s*(?:"|- |see: |Synonyms?: |Note: |$)')
@@ -45,7 +46,11 @@ _PLACEHOLDERS = frozenset({"ngn", "ngt", "nån", "qn", "qc", "qch", "qqn", "qqch
 _HUNGARIAN_PLACEHOLDERS = ("vki", "vmi")  # with any case ending
 _SHARED_SENSE = re.compile(r"\s+\d+\.\s*$")
 _UNUSABLE = re.compile(r"-\s|[\[\]{}<>()|=+\\#*_?\"“”„…:!/0-9]|\.\S|--|^-|-$|^‐|‐$")
-_GENDER = frozenset({"fem", "masc", "neut", "f", "m", "nt", "n", "pl", "sg", "pn"})
+_NOUN = frozenset({"fem", "masc", "neut", "f", "m", "nt", "n", "pl", "sg", "pn", "noun", "subst"})
+_PARTS_OF_SPEECH = (  # how labels begin that are none of nouns, verbs and adjectives
+    ("adv", "adv"), ("prep", "prep"), ("postp", "prep"), ("pron", "pron"), ("num", "num"), ("conj", "conj"), ("int", "int"),
+    ("art", "det"), ("det", "det"), ("ptcl", "ptcl"), ("part", "ptcl"), ("abbr", "abbr"), ("phrase", "phrase"),
+)  # fmt: skip
 
 
 class Sense(NamedTuple):
@@ -54,8 +59,9 @@ class Sense(NamedTuple):
     Attributes:
         phrase: the headword, normalised.
         acronym: whether it is written in capitals.
-        pos: "n", "v", "a" (adjective), "x" (any other) or "" where the entry does not say.
-        sounds: length of its pronunciation, 0 where there is none.
+        pos: "n", "v", "adj", "adv", "prep", "pron", "num", "conj", "int", "det", "ptcl", "abbr", "phrase", "x" (any other) or
+            "" where the entry does not say.
+        sounds: length of its pronunciation, 0 where there is none, or where it tells nothing (languages other than English).
         number: place among the senses of the entry, from 0.
         texts: translations in the entry's order, cleaned.
         support: examples, references and further meanings that hang on the sense: a sign of how common it is.
@@ -70,26 +76,28 @@ class Sense(NamedTuple):
     support: int
 
 
-def senses(entry: Entry, language: str, left_out: Tally) -> list[Sense]:
-    """The senses of ``entry`` whose translations are words of ``language`` (BCP 47); ``left_out`` counts what has none."""
+def senses(entry: Entry, language: str, left_out: Tally, source_language: str = "en") -> list[Sense]:
+    """The senses of ``entry`` whose translations are words of ``language``; ``left_out`` counts what has none.
+
+    Args:
+        entry: of a dictionary from ``source_language`` to ``language`` (BCP 47).
+    """
     if entry.key.count(" ") >= 2 * MAX_SOURCE_TOKENS:
         left_out.add(_TOO_LONG, entry.key)
         return []
     head, _, body = entry.text.lstrip().partition("\n")
     pos, words = part_of_speech(head), _headwords(entry.key, head)
-    sounds = _sounds(head) if len(words) == 1 else 0
+    sounds = _sounds(head) if len(words) == 1 and source_language == "en" else 0
     phrases: dict[str, bool] = {}
     for word in words:
         cut = word.isalpha() and len(word) > 2 and sounds > _SOUNDS_PER_LETTER * len(word)
-        if word.startswith("to ") and pos in ("", "v"):
-            word, pos = word[3:], "v"
-        phrase = normalise(_SOMEONE.sub(" ", word).strip(" .!?"))
-        if not phrase or phrase.count(" ") >= MAX_SOURCE_TOKENS:
-            left_out.add(_TOO_LONG, entry.key)
+        phrase, pos = headword(word, pos, source_language)
+        if cause := unusable(phrase):
+            left_out.add(cause, entry.key)
         elif cut:
             left_out.add("headword cut short (the pronunciation is of a longer one)", entry.key)
         else:
-            phrases[phrase] = len(word) > 1 and word.isupper()
+            phrases[phrase] = is_acronym(word)
     found = [
         Sense(phrase, acronym, label or pos or part_of_speech(line), sounds, number, texts, support)
         for number, (line, support, label) in enumerate(_sense_lines(body) if phrases else ())
@@ -97,8 +105,40 @@ def senses(entry: Entry, language: str, left_out: Tally) -> list[Sense]:
         for phrase, acronym in phrases.items()
     ]
     if phrases and not found:
-        left_out.add(f"no translation of at most {MAX_TARGET_TOKENS} words", entry.key)
+        left_out.add(NO_TRANSLATION, entry.key)
     return found
+
+
+def spellings(written: str) -> list[str]:
+    """The headwords in one as written: with and without optional letters, colo(u)r, and without remarks in brackets."""
+    if _OPTIONAL.search(written):
+        return [_OPTIONAL.sub(r"\1", written), _OPTIONAL.sub("", written)]
+    return [" ".join(_BRACKETS.sub(" ", written).split())]
+
+
+def headword(word: str, pos: str, language: str) -> tuple[str, str]:
+    """The phrase, normalised and without grammar, and its part of speech, of a headword in ``language`` (BCP 47)."""
+    if language == "en":
+        if word.startswith("to ") and pos in ("", "v"):
+            word, pos = word[3:], "v"
+        word = _SOMEONE.sub(" ", word)
+    elif language == "de":
+        word = _JEMAND.sub(" ", word)
+    elif not _PLACEHOLDERS.isdisjoint(words := word.split()):
+        word = " ".join(word for word in words if word not in _PLACEHOLDERS)
+    return normalise(word.strip(" .!?").replace("\u2010", "-"), language), pos
+
+
+def unusable(phrase: str) -> str:
+    """Why a headword is left out; "" where it is not."""
+    if "…" in phrase:
+        return "half of a word or phrase (…)"
+    return _TOO_LONG if not phrase or phrase.count(" ") >= MAX_SOURCE_TOKENS else ""
+
+
+def is_acronym(word: str) -> bool:
+    """Whether a headword is written in capitals."""
+    return len(word) > 1 and word.isupper()
 
 
 def translations(line: str, language: str) -> tuple[str, ...]:
@@ -107,6 +147,8 @@ def translations(line: str, language: str) -> tuple[str, ...]:
     while text != before and _OPENING.search(text):
         before, text = text, _BRACKETS.sub(" ", text)
     if "." in text:
+        if language == "en":  # before the full stop of "sth." ends the line
+            text = _SOMEONE.sub(" ", text)
         text = _FULL_STOP.sub("", _JEMAND.sub(" ", text))
     if ":" in text:
         text = _EXPLANATION.sub("", text)
@@ -121,18 +163,20 @@ def translations(line: str, language: str) -> tuple[str, ...]:
 
 
 def part_of_speech(line: str) -> str:
-    """The part of speech that the ``<labels>`` of a line name, in one letter; "" where they name none."""
+    """The part of speech that the ``<labels>`` of a line name, as ``Sense`` spells it; "" where they name none."""
     if "<" not in line:
         return ""
     labels = {label for group in _LABEL.findall(line) for label in re.split(r"[,/\s]+", group.casefold())}
-    if labels & _GENDER:
+    if labels & _NOUN:
         return "n"
-    for label in sorted(labels):
+    ordered = sorted(labels - {""})
+    for label in ordered:
         if re.match(r"v(?!ar)|phrv|aux", label):
             return "v"
         if label.startswith("adj"):
-            return "a"
-    return "x" if labels - {""} else ""
+            return "adj"
+    named = (name for label in ordered for beginning, name in _PARTS_OF_SPEECH if label.startswith(beginning))
+    return next(named, "x" if ordered else "")
 
 
 def _headwords(key: str, head: str) -> list[str]:
@@ -194,6 +238,10 @@ def _sense_lines(body: str) -> list[tuple[str, int, str]]:
 def _clean(part: str, language: str) -> str:
     words = _SHARED_SENSE.sub("", part.replace("~", " ")).split()
     words = [word for word in words if word not in _PLACEHOLDERS and not word.startswith(_HUNGARIAN_PLACEHOLDERS)]
+    if language == "en":
+        words = _SOMEONE.sub(" ", " ".join(words)).split()
+        if words[:1] == ["to"] and words[1:] and words[1:2] != ["and"]:  # the infinitive; "to and fro" is none
+            words = words[1:]
     text = " ".join(words).strip(" .!?-–—'’‘´`")
     if not text or _UNUSABLE.search(text) or ("." in part and _ABBREVIATION.fullmatch(part.strip())):
         return ""

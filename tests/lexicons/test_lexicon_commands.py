@@ -68,10 +68,10 @@ def test_build_reads_every_form_of_source(tmp_path: Path, form: str, capsys: pyt
     assert main(["lexicon", "build", "freedict", "--source", source, "--out", str(out)]) == 0
     lexicon = Lexicon.open(out)
     assert lexicon.languages == ("de",)
-    assert {phrase: lexicon.candidates(phrase, "de") for phrase in lexicon.phrases("de")} == {
-        "dog": (("Hund", 1.0),),
-        "hot dog": (("Hotdog", 1.0),),
-        "red": (("rot", 1.0),),
+    assert dict(lexicon.items("de")) == {
+        "dog": (("Hund", 1.0, "n"),),
+        "hot dog": (("Hotdog", 1.0, "n"),),
+        "red": (("rot", 1.0, "adj"),),
     }
     (source_header,) = lexicon.header["sources"]
     assert source_header["licence"] == "GPL-2.0-or-later" and "tmp" not in source_header["provenance"]
@@ -138,7 +138,7 @@ def test_info_on_what_is_no_lexicon(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_shuffle_writes_a_control(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "shuffled.lex"
     assert main(["lexicon", "shuffle", str(small), "--out", str(out), "--seed", "5"]) == 0
-    assert Lexicon.open(out).candidates("dog", "de") in ((("rot", 1.0),), (("der", 1.0),))
+    assert Lexicon.open(out).candidates("dog", "de") in ((("rot", 1.0, ""),), (("der", 1.0, ""),))
     capsys.readouterr()
     assert "the lexicon itself" in fails(capsys, 2, "lexicon", "shuffle", str(small), "--out", str(small))
 
@@ -170,6 +170,11 @@ def test_coverage_of_a_text_equals_a_naive_count(
         of = result["languages"][language]
         assert of["tokens"] == pytest.approx(tokens) and of["content_tokens"] == pytest.approx(content)
         assert dict(map(tuple, of["uncovered"])) == uncovered
+        with_forms = known | {"dogs"} if "dog" in known else known
+        tokens, content, uncovered = naive(with_forms)
+        assert of["tokens_with_lemmas"] == pytest.approx(tokens)
+        assert of["content_tokens_with_lemmas"] == pytest.approx(content)
+        assert dict(map(tuple, of["uncovered_with_lemmas"])) == uncovered
     assert "100 commonest words of en" in result["stop_words"]
 
 

@@ -50,7 +50,7 @@ STYLES = {
         "de",
         "multicoloured",
         "multi-colo(u)red /mˈʌlti kˈəʊləʊ jˈuː ɹˈɛd/\nbunt <adj>, farb(en)froh <adj>\n",
-        [("multi-coloured", "a", ("bunt", "farbfroh")), ("multi-colored", "a", ("bunt", "farbfroh"))],
+        [("multi-coloured", "adj", ("bunt", "farbfroh")), ("multi-colored", "adj", ("bunt", "farbfroh"))],
     ),
     "Ding: an optional word, whose own entry this is not": (
         "de",
@@ -62,7 +62,7 @@ STYLES = {
         "fi",
         "game set match",
         "game, set, match /ɡˈeɪm/ <phraseologicalUnit>\nerä, ottelu\n",
-        [("game set match", "x", ("erä", "ottelu"))],
+        [("game set match", "phrase", ("erä", "ottelu"))],
     ),
     "Hungarian: inflected forms": (
         "hu",
@@ -220,14 +220,16 @@ def test_the_usual_word_ranks_before_rare_and_foreign_ones() -> None:
     ranked = rank(listed, source_language="en", language="de")
     assert ranked["dog"][0][0] == "Hund"
     assert ranked["foot"][0][0] == "Fuß"  # "Hund" is commoner, and belongs to "dog"
-    assert [text for text, _ in ranked["it"]] == ["es"]
-    assert {"verfolgen", "Bandhaken"} <= {text for text, _ in ranked["dog"]}
+    assert [candidate.text for candidate in ranked["it"]] == ["es"]
+    assert {"verfolgen", "Bandhaken"} <= {candidate.text for candidate in ranked["dog"]}
     for found in ranked.values():
-        assert sum(weight for _, weight in found) == pytest.approx(1, abs=1e-4)
-        assert [weight for _, weight in found] == sorted((weight for _, weight in found), reverse=True)
+        assert sum(candidate.weight for candidate in found) == pytest.approx(1, abs=1e-4)
+        assert [candidate.weight for candidate in found] == sorted(
+            (candidate.weight for candidate in found), reverse=True
+        )
 
 
 def test_a_language_without_word_frequencies_keeps_the_order_of_the_dictionary() -> None:
     listed = [sense("dog", "mbwa", "jibwa"), sense("dog", "mbwa mdogo", number=1), sense("dog", "kelbi", number=2)]
     ranked = rank(listed, source_language="en", language="sw")
-    assert [text for text, _ in ranked["dog"]] == ["mbwa", "jibwa", "kelbi", "mbwa mdogo"]
+    assert [candidate.text for candidate in ranked["dog"]] == ["mbwa", "jibwa", "kelbi", "mbwa mdogo"]
