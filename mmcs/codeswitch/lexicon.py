@@ -22,6 +22,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import struct
 import unicodedata
 import zlib
@@ -51,6 +52,9 @@ _WEIGHTS = [struct.Struct(f"<{n}f") for n in range(MAX_CANDIDATES + 1)]
 # Languages whose capital I is that of a dotless letter: what case-folding takes for "i" is another word there.
 DOTLESS = frozenset({"tr", "az", "crh", "tt", "kk", "gag", "ba"})
 _DOTLESS_FOLD = str.maketrans({"I": "\u0131", "\u0130": "i"})
+# Languages whose texts mostly leave out the signs of vowels that dictionaries and schoolbooks write, and tatweel.
+_UNPOINTED = frozenset({"ar", "fa", "ur", "ps", "ckb", "he"})
+_POINTS = re.compile("[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u0652\u0670]")
 
 
 class Candidate(NamedTuple):
@@ -68,7 +72,7 @@ def normalise(phrase: str, language: str = "en") -> str:
     """The one form of a phrase for building and for look-up: NFC, case-folded, white space collapsed and stripped.
 
     The apostrophe of print (U+2019) becomes that of keyboards: captions have either. In Turkish and its kin a capital I
-    is a dotless i (Unicode, SpecialCasing).
+    is a dotless i (Unicode, SpecialCasing); Arabic, Hebrew and their kin lose the signs of vowels, which few texts write.
 
     Args:
         phrase: in any capitals.
@@ -79,11 +83,16 @@ def normalise(phrase: str, language: str = "en") -> str:
 
 def normaliser(language: str) -> Callable[[str], str]:
     """``normalise`` for one language."""
-    return _fold_dotless if language.split("-", 1)[0] in DOTLESS else _fold
+    base = language.split("-", 1)[0]
+    return _fold_dotless if base in DOTLESS else _fold_unpointed if base in _UNPOINTED else _fold
 
 
 def _fold_dotless(phrase: str) -> str:
     return _fold(unicodedata.normalize("NFC", phrase).translate(_DOTLESS_FOLD))
+
+
+def _fold_unpointed(phrase: str) -> str:
+    return _fold(_POINTS.sub("", unicodedata.normalize("NFC", phrase)))
 
 
 def _fold(phrase: str) -> str:

@@ -22,6 +22,7 @@ def register(actions: Any) -> None:
     _add_freedict(builders)
     _add_muse(builders)
     _add_tsv(builders)
+    _add_wikititles(builders)
     _add_embeddings(builders)
 
 
@@ -174,6 +175,64 @@ def run_tsv(args: argparse.Namespace) -> None:
         max_tokens=args.max_words,
     )
     built(build_tsv(checked(args.out), args.file, options), left_out=True)
+
+
+def _add_wikititles(builders: Any) -> None:
+    parser = builders.add_parser(
+        "wikititles",
+        help="parallel Wikipedia titles (page.sql.gz and langlinks.sql.gz, or a table)",
+        description=(
+            "Builds a lexicon of phrases from the titles of Wikipedia's articles and of their translations: the main\n"
+            "namespace, no redirects, no lists, '(...)' at the end dropped on both sides. The dumps are streamed and\n"
+            "joined on disk, where TMPDIR says. The lexicon is under the licence of the titles, CC-BY-SA-4.0."
+        ),
+        epilog=(
+            "examples:\n"
+            "  mmcs lexicon build wikititles --page enwiki-20250101-page.sql.gz \\\n"
+            "      --langlinks enwiki-20250101-langlinks.sql.gz --languages de,fi --out wiki.lex\n"
+            "  mmcs lexicon build wikititles --tsv titles.en-de.tsv --languages en,de --out wiki-de.lex"
+        ),
+        formatter_class=RAW,
+    )
+    add = parser.add_argument
+    add("--page", type=Path, metavar="FILE", help="the wiki's page.sql.gz; needs --langlinks")
+    add("--langlinks", type=Path, metavar="FILE", help="the same wiki's langlinks.sql.gz, of the same day")
+    add("--tsv", type=Path, metavar="FILE", help="instead of dumps: two columns of titles, plain or gzip")
+    add(
+        "--languages",
+        required=True,
+        metavar="TAG,TAG",
+        help="targets (BCP 47 or Wikipedia's codes); both columns of --tsv",
+    )
+    add_source_language(parser, "what the dumps' names tell (enwiki), or the first column")
+    add(
+        "--max-tokens",
+        type=int,
+        default=3,
+        metavar="N",
+        help="words of the longest phrase (default 3; targets: 2 more)",
+    )
+    add(
+        "--max-damaged", type=float, default=0.01, metavar="SHARE", help="refuse a file with more damage (default 0.01)"
+    )
+    add("--licence", default="CC-BY-SA-4.0", help="of the titles (default CC-BY-SA-4.0)")
+    add_out(parser)
+    parser.set_defaults(run=run_wikititles)
+
+
+def run_wikititles(args: argparse.Namespace) -> None:
+    """Builds the lexicon and says what it holds."""
+    from mmcs.lexicons.wikititles import Options, build_title_table, build_wikititles
+
+    options = Options(
+        _listed(args.languages), args.source_language or "", args.max_tokens, args.max_damaged, args.licence
+    )
+    if args.tsv and not (args.page or args.langlinks):
+        built(build_title_table(checked(args.out), args.tsv, options), left_out=True)
+    elif args.page and args.langlinks and not args.tsv:
+        built(build_wikititles(checked(args.out), args.page, args.langlinks, options), left_out=True)
+    else:
+        raise UserError("titles come from --page and --langlinks together, or from --tsv.")
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -102,6 +102,8 @@ def _languages(files: Sequence[str], source_language: str | None) -> tuple[list[
             language = language_tag(named[1])
         elif pair:
             language = language_tag(pair[2])
+        elif not path.exists():
+            raise UserError(f"there is no file {file}.")
         else:
             raise UserError(f"{file}: its name does not tell the languages (en-de.txt); write de={file}.")
         if pair:

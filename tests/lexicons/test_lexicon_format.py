@@ -66,17 +66,20 @@ def test_what_is_written_comes_back_in_every_script(tmp_path_factory: pytest.Tem
         assert lexicon.languages_of(phrase) == tuple(sorted(one for one in content if phrase in content[one]))
 
 
-@given(st.text(max_size=20))
-def test_normalising_twice_changes_nothing(text: str) -> None:
-    once = normalise(text)
-    assert normalise(once) == once
-    assert normalise(f"  {text}\t") == once
+@given(st.text(max_size=20), st.sampled_from(["en", "tr", "ar", "he", "el"]))
+def test_normalising_twice_changes_nothing(text: str, language: str) -> None:
+    once = normalise(text, language)
+    assert normalise(once, language) == once
+    assert normalise(f"  {text}\t", language) == once
 
 
 def test_normalise_joins_what_readers_take_for_one_word() -> None:
     assert normalise("  Caf\u0065\u0301 \n Noir ") == "café noir" == normalise("CAFÉ NOIR")
     assert normalise("O\u2019Clock") == "o'clock"
     assert normalise("ΟΔΟΣ") == normalise("οδος")  # final sigma
+    assert normalise("كَلْبٌ", "ar") == normalise("كـلب", "ar") == "كلب"
+    assert normalise("שָׁלוֹם", "he") == "שלום"
+    assert (normalise("IĞDIR", "tr"), normalise("İP", "tr"), normalise("IĞDIR")) == ("ığdır", "ip", "iğdir")
 
 
 def test_what_is_not_there_is_empty(path: Path) -> None:
