@@ -19,19 +19,21 @@ class Draw:
     __slots__ = ("_calls", "_key")
 
     def __init__(self, *parts: str | int) -> None:
-        self._key = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
+        self._key = ("%s\x1f" * len(parts) % parts).encode("utf-8", "surrogatepass")
         self._calls = 0
 
     def numbers(self, n: int) -> tuple[int, ...]:
-        """``n`` whole numbers in 0..2**64 - 1."""
+        """``n`` whole numbers in 0..2**32 - 1."""
         key = self._key if not self._calls else b"%b\x1e%d" % (self._key, self._calls)
         self._calls += 1
-        return struct.unpack(f"<{n}Q", shake_128(key).digest(8 * n))
+        return struct.unpack(f"<{n}I", shake_128(key).digest(4 * n))
 
     def uniform(self) -> float:
         """A number in [0, 1)."""
-        return (self.numbers(1)[0] >> 11) * 2.0**-53
+        low, high = self.numbers(2)
+        return (high << 21 | low >> 11) * 2.0**-53
 
     def index(self, n: int) -> int:
         """One of 0..n-1, uniformly."""
-        return self.numbers(1)[0] * n >> 64
+        low, high = self.numbers(2)
+        return (high << 32 | low) * n >> 64

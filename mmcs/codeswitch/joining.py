@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 
 from mmcs.codeswitch.segment import UNSPACED
@@ -19,13 +19,12 @@ _CHINESE_OR_JAPANESE = re.compile(
 )
 
 
-@cache
 def is_unspaced(language: str) -> bool:
     """Whether ``language`` (BCP 47) is written without spaces between words."""
     return language.split("-", 1)[0] in UNSPACED_LANGUAGES
 
 
-def join(out: list[str], replacements: Sequence[Replacement], source_language: str) -> None:
+def join(out: list[str], replacements: Sequence[Replacement], unspaced: Collection[str], every: bool) -> None:
     """Mends in place what stands between replaced words and their neighbours.
 
     No space before a Chinese or Japanese word, nor between two words of other scripts without spaces; a space between two
@@ -35,12 +34,12 @@ def join(out: list[str], replacements: Sequence[Replacement], source_language: s
     Args:
         out: as in ``Switched``.
         replacements: in order of place.
-        source_language: of the caption (BCP 47).
+        unspaced: the languages written without spaces among those of the replacements.
+        every: whether the caption's own language is one: then every replacement may touch its neighbours.
     """
-    every = is_unspaced(source_language)
     previous = (-1, -1)
     for first, last, language in replacements:
-        if every or is_unspaced(language):
+        if every or language in unspaced:
             if first > 1:
                 _mend(out, previous[0] if previous[1] == first - 2 else first - 2, first, replaced=True)
             if last + 2 < len(out):
@@ -50,9 +49,17 @@ def join(out: list[str], replacements: Sequence[Replacement], source_language: s
 
 def _mend(out: list[str], left: int, right: int, *, replaced: bool) -> None:
     """What stands before the word at ``right``; ``replaced``: whether that word took another's place."""
-    between, before, after = out[right - 1], out[left][-1:], out[right][:1]
-    if between.isspace():
-        if (replaced and _CHINESE_OR_JAPANESE.match(after)) or (_UNSPACED.match(before) and _UNSPACED.match(after)):
-            out[right - 1] = ""
-    elif not between and not _UNSPACED.match(before) and not _UNSPACED.match(after):
-        out[right - 1] = " "
+    between = out[right - 1]
+    if not between or between.isspace():
+        unspaced = _script(out[left][-1:]), _script(out[right][:1])
+        if between:
+            if (replaced and unspaced[1] == 2) or all(unspaced):
+                out[right - 1] = ""
+        elif not any(unspaced):
+            out[right - 1] = " "
+
+
+@cache
+def _script(character: str) -> int:
+    """0: a script with spaces; 1: one without; 2: one of those of Chinese and Japanese."""
+    return 2 if _CHINESE_OR_JAPANESE.match(character) else 1 if _UNSPACED.match(character) else 0

@@ -11,7 +11,7 @@ from mmcs.errors import UserError
 
 
 class LanguageDraw:
-    """Maps a uniform 32-bit number to one of ``languages``.
+    """Maps a uniform 32-bit number to one of ``languages``: n languages, each as likely, at ``number * n >> 32``.
 
     Args:
         languages: in the order of their numbers.
@@ -23,6 +23,7 @@ class LanguageDraw:
 
     def __init__(self, languages: Sequence[str], weights: Mapping[str, float] | None = None) -> None:
         self.count = len(languages)
+        self.uniform = not weights
         self._bounds: list[int] | None = None
         if not weights:
             return

@@ -22,7 +22,7 @@ REMEMBERED = 1 << 16
 # Scripts without spaces: no word of theirs is longer.
 MAX_CLUSTERS = 12
 
-_WORD = 2**64
+_NUMBERS = 2**32
 
 
 class Candidates(Protocol):
@@ -39,13 +39,13 @@ class Candidates(Protocol):
 
 
 class Choice(NamedTuple):
-    """Several candidates, and the bounds of their shares of 0..2**64."""
+    """Several candidates, and the bounds of their shares of 0..2**32."""
 
     texts: tuple[str, ...]
     bounds: tuple[int, ...]
 
     def pick(self, number: int) -> str:
-        """The candidate at ``number`` (0..2**64 - 1)."""
+        """The candidate at ``number`` (0..2**32 - 1)."""
         return self.texts[min(bisect_right(self.bounds, number), len(self.texts) - 1)]
 
 
@@ -65,7 +65,7 @@ class Lookup:
 
     Attributes:
         known: per language what has been found for the words as they stood in captions.
-        mixed: whether a script without spaces may meet another in a caption.
+        unspaced: those of ``languages`` that are written without spaces; source_unspaced: whether the captions' is.
 
     Raises:
         UserError: a language that the lexicon lacks, or none.
@@ -89,7 +89,8 @@ class Lookup:
             )
         if not self.languages:
             raise UserError("codeswitch.languages is empty; name at least one language, or set codeswitch=none.")
-        self.mixed = any(map(is_unspaced, (lexicon.source_language, *self.languages)))
+        self.unspaced = frozenset(filter(is_unspaced, self.languages))
+        self.source_unspaced = is_unspaced(lexicon.source_language)
         self.candidates = one_of("codeswitch.candidates", candidates, CANDIDATES)
         self.normalise = normaliser(lexicon.source_language)
         keep = frozenset(map(self.normalise, keep))
@@ -139,7 +140,7 @@ class Lookup:
         weights = [candidate.weight if self.candidates == "weighted" else 1.0 for candidate in found]
         total = sum(weights)
         texts = tuple(agree(text, candidate.text, language) for candidate in found)
-        return Choice(texts, tuple(int(share / total * _WORD) for share in accumulate(weights)))
+        return Choice(texts, tuple(int(share / total * _NUMBERS) for share in accumulate(weights)))
 
     def longest(self, beginning: str) -> int:
         """Words of the longest phrase, in any language, that begins with ``beginning`` (as it stands in a caption) or is it."""

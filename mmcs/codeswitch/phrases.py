@@ -13,7 +13,6 @@ from mmcs.codeswitch.segment import segment
 from mmcs.codeswitch.strategy import Caption, Replacement, Switched
 from mmcs.errors import UserError
 
-_LOW = 0xFFFFFFFF
 _NEW: object = object()
 
 
@@ -63,25 +62,24 @@ class Phrases:
     def __call__(self, caption: Caption, draw: Draw) -> Switched:
         lookup = self.lookup
         parts = segment(caption.text, lookup.split)
-        share, language, *numbers = draw.numbers(2 + (len(parts) >> 1))
-        whole = share < self.whole_captions * 2**64
+        share, language, *numbers = draw.numbers(len(parts) + 1)
+        whole = share < self.whole_captions * 2**32
         if whole or self.per_caption:
-            of_word = [self.language(language >> 32)] * len(numbers)
+            of_word = [self.language(language)] * len(parts)
         else:
-            of_word = [self.language(number >> 32) for number in numbers]
-        picks = () if lookup.candidates == "first" else draw.numbers(len(numbers))
+            of_word = list(map(self.language, numbers[1::2]))
+        picks = () if lookup.candidates == "first" else draw.numbers(len(parts))
         threshold = round((1.0 if whole else self.p.at(caption.epoch)) * 2**32)
         out = parts.copy()
         replacements: list[Replacement] = []
         for first, last, found in self._matches(parts, of_word):
-            word = first >> 1
-            if numbers[word] & _LOW < threshold:
-                out[first] = found if isinstance(found, str) else found.pick(picks[word])
+            if numbers[first - 1] < threshold:
+                out[first] = found if isinstance(found, str) else found.pick(picks[first])
                 if last > first:
                     out[first + 1 : last + 1] = [""] * (last - first)
-                replacements.append((first, last, self.languages[of_word[word]]))
-        if replacements and lookup.mixed:
-            join(out, replacements, lookup.lexicon.source_language)
+                replacements.append((first, last, self.languages[of_word[first >> 1]]))
+        if lookup.unspaced or lookup.source_unspaced:
+            join(out, replacements, lookup.unspaced, lookup.source_unspaced)
         return Switched(parts, out, replacements)
 
     def _matches(self, parts: list[str], of_word: Sequence[int]) -> list[tuple[int, int, str | Choice]]:

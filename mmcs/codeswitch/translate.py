@@ -49,12 +49,12 @@ class Translate:
     def __call__(self, caption: Caption, draw: Draw) -> Switched:
         parts = segment(caption.text)
         switch, choice, pick = draw.numbers(3)
-        if switch >= max(self.whole_captions, self.p.at(caption.epoch)) * 2**64:
+        if switch >= max(self.whole_captions, self.p.at(caption.epoch)) * 2**32:
             return Switched(parts, parts, [])
-        language = self._draw(caption, choice >> 32)
+        language = self._draw(caption, choice)
         texts = caption.translations.get(language) if language else None
         if texts:
-            return self._whole(parts, texts[pick * len(texts) >> 64], language)
+            return self._whole(parts, texts[pick * len(texts) >> 32], language)
         if self.fallback and language in self.fallback:
             return self.fallback[language](caption, draw)
         return Switched(parts, parts, [])

@@ -16,7 +16,6 @@ from mmcs.codeswitch.segment import segment
 from mmcs.codeswitch.strategy import Caption, Replacement, Switched
 from mmcs.errors import UserError
 
-_LOW = 0xFFFFFFFF
 _NEW: object = object()
 
 
@@ -60,36 +59,36 @@ class Multilingual:
 
     def __call__(self, caption: Caption, draw: Draw) -> Switched:
         parts = segment(caption.text, self.lookup.split)
-        # Two numbers for the caption, then one for each word: low half whether to switch, high half into which language.
-        whole, language, *numbers = draw.numbers(2 + (len(parts) >> 1))
-        if self.whole_captions and whole < self.whole_captions * 2**64:
-            return self._switch(parts, numbers, 1.0, self.language(language >> 32), draw)
-        one = self.language(language >> 32) if self.per_caption else None
+        # Two numbers for the caption, then two for each word: whether to switch, and into which language.
+        numbers = draw.numbers(len(parts) + 1)
+        if self.whole_captions and numbers[0] < self.whole_captions * 2**32:
+            return self._switch(parts, numbers, 1.0, self.language(numbers[1]), draw)
+        one = self.language(numbers[1]) if self.per_caption else None
         return self._switch(parts, numbers, self.p.at(caption.epoch), one, draw)
 
     def _switch(self, parts: list[str], numbers: Sequence[int], p: float, one: int | None, draw: Draw) -> Switched:
         """``one``: the caption's language, or None where each word draws its own."""
-        lookup, languages = self.lookup, self.languages
+        lookup, languages, draw_language = self.lookup, self.languages, self.language
         known = lookup.known
-        threshold = round(p * 2**32)
-        places = [(2 * at + 1, number >> 32) for at, number in enumerate(numbers) if number & _LOW < threshold]
-        if lookup.kept_phrases:
-            kept = lookup.kept(parts)
-            places = [(place, high) for place, high in places if place not in kept]
-        picks = () if lookup.candidates == "first" else draw.numbers(len(numbers))
-        draw_language = self.language if one is None else lambda _: one
+        threshold = p * 2**32
+        kept = lookup.kept(parts) if lookup.kept_phrases else ()
+        picks = () if lookup.candidates == "first" else draw.numbers(len(parts))
+        count = draw_language.count if draw_language.uniform else 0  # no call for the usual draw: this is the hot loop
         out = parts.copy()
         replacements: list[Replacement] = []
-        for place, high in places:
-            language = draw_language(high)
-            found = known[language].get(parts[place], _NEW)
-            if found is _NEW:
-                found = lookup.find(parts[place], language)
-            if found is not None:
-                out[place] = found if isinstance(found, str) else found.pick(picks[place >> 1])  # type: ignore[attr-defined]
-                replacements.append((place, place, languages[language]))
-        if replacements and lookup.mixed:
-            join(out, replacements, lookup.lexicon.source_language)
+        for place in range(1, len(parts), 2):
+            if numbers[place + 1] < threshold:
+                language = one
+                if language is None:
+                    language = numbers[place + 2] * count >> 32 if count else draw_language(numbers[place + 2])
+                found = known[language].get(parts[place], _NEW)
+                if found is _NEW:
+                    found = lookup.find(parts[place], language)
+                if found is not None and place not in kept:
+                    out[place] = found if isinstance(found, str) else found.pick(picks[place])  # type: ignore[attr-defined]
+                    replacements.append((place, place, languages[language]))
+        if lookup.unspaced or lookup.source_unspaced:
+            join(out, replacements, lookup.unspaced, lookup.source_unspaced)
         return Switched(parts, out, replacements)
 
 
@@ -129,6 +128,6 @@ class Dictionary(Multilingual):
 
     def __call__(self, caption: Caption, draw: Draw) -> Switched:
         parts = segment(caption.text, self.lookup.split)
-        whole, language, *numbers = draw.numbers(2 + (len(parts) >> 1))
-        put = whole < max(self.whole_captions, self.p.at(caption.epoch)) * 2**64
-        return self._switch(parts, numbers, float(put), self.language(language >> 32), draw)
+        numbers = draw.numbers(len(parts) + 1)
+        put = numbers[0] < max(self.whole_captions, self.p.at(caption.epoch)) * 2**32
+        return self._switch(parts, numbers, float(put), self.language(numbers[1]), draw)

@@ -23,8 +23,6 @@ from mmcs.codeswitch.translate import Translate
 from mmcs.codeswitch.words import Bilingual, Dictionary, Multilingual
 from mmcs.errors import UserError
 
-MASK = 2**32 - 1
-
 
 def switch(text, strategy, *key, epoch=0):
     return strategy(Caption(text, {}, epoch), Draw(*key))
@@ -181,9 +179,10 @@ def test_the_studys_mode_is_that_of_an_independent_naive_switcher():
     def naive(text, p, draw):
         tokens = text.split(" ")
         out = []
-        for token, number in zip(tokens, draw.numbers(2 + len(tokens))[2:], strict=True):
-            language = ["de", "fi"][(number >> 32) * 2 >> 32]
-            switched = (number & MASK) / 2**32 < p and token.lower() in WORDS[language]
+        numbers = draw.numbers(2 + 2 * len(tokens))[2:]
+        for token, number, choice in zip(tokens, numbers[::2], numbers[1::2], strict=True):
+            language = ["de", "fi"][choice * 2 >> 32]
+            switched = number / 2**32 < p and token.lower() in WORDS[language]
             out.append(WORDS[language][token.lower()] if switched else token)
         return " ".join(out)
 
