@@ -100,8 +100,8 @@ def _add_invert(actions: Any) -> None:
         "invert",
         help="the other direction, such as German to English, for Translate-Test",
         description=(
-            "Turns the part of one target language round; candidates are ranked by the weights of the pairs, equal ones by\n"
-            "how common they are."
+            "Turns the part of one target language round; candidates are ranked by the weight of the pair times how common\n"
+            "they are (Bayes' rule)."
         ),
         epilog="example:\n  mmcs lexicon invert freedict.lex --language de --out de-en.lex",
         formatter_class=RAW,

@@ -22,6 +22,8 @@ from mmcs.lexicons.ranking import MAX_CANDIDATES, MIN_WEIGHT
 from mmcs.lexicons.scratch import scratch
 from mmcs.prepare.records import Tally, language_tag
 
+RAREST = 1.0  # Zipf frequency of a phrase that wordfreq does not know
+
 _TABLES = "CREATE TABLE pair (phrase TEXT, text TEXT, weight REAL, pos TEXT);"
 
 
@@ -35,8 +37,10 @@ def invert_lexicon(
 ) -> Path:
     """Writes the lexicon that translates from ``language`` what ``path`` translates into it.
 
-    A candidate's weight is that of the pair in ``path``, shared out anew: P(source | target) as if all sources were equally
-    common. Of equals the commoner word comes first. Candidates are spelt as phrases are stored, without capitals.
+    A candidate's weight is P(source | target) by Bayes' rule: the weight of the pair in ``path`` times how common the source
+    phrase is, shared out anew. Without the latter rare words win: "armoire" is always a big cupboard, "big" is much else too.
+    Where wordfreq does not know the source language, all its phrases count as equally common. Candidates are spelt as
+    phrases are stored, without capitals.
 
     Args:
         path: the lexicon.
@@ -91,15 +95,10 @@ def _rows(database: sqlite3.Connection, language: str, left_out: Tally) -> Itera
         "SELECT phrase, text, SUM(weight), pos, MAX(weight) FROM pair GROUP BY phrase, text ORDER BY phrase, text"
     )
     for phrase, group in itertools.groupby(pairs, key=lambda pair: pair[0]):
-        of = list(group)
-        if len(of) > 1:
-            of.sort(key=lambda pair: (-pair[2], -zipf(pair[1], language), pair[1]))
-        for _, text, *_ in of[MAX_CANDIDATES:]:
+        scored = [(weight * 10 ** max(zipf(text, language), RAREST), text, pos) for _, text, weight, pos, _ in group]
+        scored.sort(key=lambda one: (-one[0], one[1]))
+        for _, text, _ in scored[MAX_CANDIDATES:]:
             left_out.add(f"beyond the {MAX_CANDIDATES} best candidates", f"{phrase} - {text}")
-        best = of[:MAX_CANDIDATES]
-        total = sum(weight for _, _, weight, _, _ in best)
-        yield (
-            phrase,
-            language,
-            [Candidate(text, max(weight / total, MIN_WEIGHT), pos) for _, text, weight, pos, _ in best],
-        )
+        best = scored[:MAX_CANDIDATES]
+        total = sum(score for score, _, _ in best)
+        yield phrase, language, [Candidate(text, max(score / total, MIN_WEIGHT), pos) for score, text, pos in best]

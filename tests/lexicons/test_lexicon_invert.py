@@ -14,6 +14,7 @@ from mmcs.cli import main
 from mmcs.codeswitch.lexicon import Candidate, Lexicon, normalise
 from mmcs.errors import DataError, UserError
 from mmcs.lexicons.format import write_lexicon
+from mmcs.lexicons.frequency import zipf
 from mmcs.lexicons.invert import invert_lexicon
 from mmcs.prepare.records import Tally
 
@@ -54,18 +55,22 @@ def test_inverting_equals_inverting_a_dictionary(tmp_path_factory: pytest.TempPa
     found = dict(lexicon.items("en"))
     assert found.keys() == expected.keys() and left_out.total == longer
     for phrase, candidates in found.items():
-        total = sum(expected[phrase].values())
-        assert {one.text: one.weight for one in candidates} == pytest.approx(
-            {text: weight / total for text, weight in expected[phrase].items()}
-        )
+        bayes = {text: weight * 10 ** max(zipf(text, "en"), 1.0) for text, weight in expected[phrase].items()}
+        shares = {text: max(score / sum(bayes.values()), 1e-6) for text, score in bayes.items()}
+        assert {one.text: one.weight for one in candidates} == pytest.approx(shares, rel=1e-5)
         assert [one.weight for one in candidates] == sorted((one.weight for one in candidates), reverse=True)
 
 
-def test_of_equal_candidates_the_commoner_word_is_first(tmp_path: Path) -> None:
+def test_a_common_word_comes_before_a_rare_one_that_means_nothing_else(tmp_path: Path) -> None:
+    """ "armoire" is always "großer Schrank"; "big" is "groß" in a tenth of its weight, and a thousand times as common."""
     words = ("canine", "dog", "hound", "zyzzyva")
-    path = write(tmp_path / "in.lex", {"de": {word: [("Hund", 0.5)] for word in words} | {"puppy": [("Hund", 0.75)]}})
-    found = Lexicon.open(invert_lexicon(path, "de", tmp_path / "out.lex", Tally())).candidates("hund", "en")
-    assert [one.text for one in found] == ["puppy", "dog", "hound", "canine", "zyzzyva"]
+    content = {word: [("Hund", 0.5)] for word in words}
+    content |= {"armoire": [("groß", 1.0)], "big": [("dick", 0.9), ("groß", 0.1)]}
+    lexicon = Lexicon.open(
+        invert_lexicon(write(tmp_path / "in.lex", {"de": content}), "de", tmp_path / "out.lex", Tally())
+    )
+    assert [one.text for one in lexicon.candidates("hund", "en")] == ["dog", "hound", "canine", "zyzzyva"]
+    assert [one.text for one in lexicon.candidates("gross", "en")] == ["big", "armoire"]
 
 
 def test_turkish_is_normalised_as_turkish_and_labels_stay(tmp_path: Path) -> None:
