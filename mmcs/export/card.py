@@ -156,10 +156,9 @@ def _image_tower(towers: Towers) -> str:
 
 def _training(config: dict[str, Any]) -> str:
     switch = config.get("codeswitch") or {}
-    shown = ("strategy", "views", "languages", "p", "language_per", "candidates", "keep_english", "variants", "control")
     optim, trainer = config.get("optim") or {}, config.get("trainer") or {}
     rows = [("experiment", config.get("experiment")), ("seed", config.get("seed"))]
-    rows += [(f"codeswitch.{key}", switch[key]) for key in shown if switch.get(key) is not None]
+    rows += [(f"codeswitch.{key}", value) for key, value in switch.items() if value is not None and key != "lexicons"]
     rows += [(f"optim.{key}", value) for key, value in optim.items()]
     rows += [(f"trainer.{key}", trainer[key]) for key in ("max_steps", "max_epochs", "precision") if key in trainer]
     rows += [("data.batch_size (per device)", (config.get("data") or {}).get("batch_size"))]

@@ -96,6 +96,26 @@ def test_two_gloo_processes_train_as_one(world, one_process, tmp_path):
     assert [row["n_queries"] for row in one["rows"]] == [row["n_queries"] for row in two["rows"]]
 
 
+def test_two_views_wrap_phrases_and_a_curriculum_rises(world, tmp_path):
+    """Another strategy by one word on the command line; its realised rate is logged, and follows p over the epochs."""
+    finished = train(
+        world,
+        tmp_path / "run",
+        "experiment=two_view",
+        "codeswitch=phrases",
+        "codeswitch.whole_captions=0",
+        "codeswitch.p=[[0,0.0],[1,1.0]]",
+        "trainer.max_epochs=2",
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    with (tmp_path / "run" / "metrics.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    rates = [float(row["train/switch_rate/all"]) for row in rows if row.get("train/switch_rate/all")]
+    unchanged = [float(row["train/unchanged_captions"]) for row in rows if row.get("train/unchanged_captions")]
+    assert rates[0] == 0.0 and unchanged[0] == 1.0
+    assert rates[1] > 0.5 and unchanged[1] == 0.0
+
+
 @pytest.mark.parametrize(
     ("overrides", "code", "sentence"),
     [
