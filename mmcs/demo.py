@@ -99,13 +99,16 @@ def prepare(data: Path, stamps: str | None) -> list[str]:
 
 def build_lexicon(data: Path, sources: Sequence[str] | None, seed: int) -> Path | None:
     """The FreeDict lexicon and its shuffled copy, built once; None where it cannot be had."""
+    from mmcs.codeswitch.lexicon import Lexicon
     from mmcs.lexicons.freedict import build_freedict
     from mmcs.lexicons.shuffle import shuffled_copy
 
     lexicon = data / "lexicons" / "freedict.lex"
     say(f"lexicon: FreeDict, English to {', '.join(LANGUAGES)}")
     try:
-        if not lexicon.exists():
+        try:
+            Lexicon.open(lexicon)
+        except MmcsError:  # not there, or of an older format
             build_freedict(lexicon, LANGUAGES, sources)
         shuffled_copy(lexicon, seed)
         return lexicon

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import tempfile
 import zlib
@@ -125,6 +124,12 @@ class _Writer:
         if not phrase or phrase != normalise(phrase, self.source_language) or min(key) < 32:
             raise ValueError(f"phrase {phrase!r} is not normalised, or holds a control character")
         self.number += 1
+        if b" " not in key:  # most of them
+            self.max_tokens = max(self.max_tokens, 1)
+            self.open = [(key, len(self.hashes))]
+            self._phrase(key)
+            self.longest[-1] = 1
+            return
         tokens = key.split(b" ")
         self.max_tokens = max(self.max_tokens, len(tokens))
         # Phrases that begin alike stand in a row, each beginning before what it begins: the open ones are a stack.
@@ -146,21 +151,24 @@ class _Writer:
         self.longest.append(0)
 
     def _record(self, phrase: str, candidates: Sequence[Candidate | tuple[str, float]]) -> bytes:
-        full = [Candidate(*candidate) for candidate in candidates]
-        if not 0 < len(full) <= MAX_CANDIDATES:
-            raise ValueError(f"phrase {phrase!r} has {len(full)} candidates; 1 to {MAX_CANDIDATES} can be stored")
-        for text, weight, pos in full:
-            if not text or "\0" in text or not (0 < weight <= 1 and math.isfinite(weight)):
+        if not 0 < len(candidates) <= MAX_CANDIDATES:
+            raise ValueError(f"phrase {phrase!r} has {len(candidates)} candidates; 1 to {MAX_CANDIDATES} can be stored")
+        texts, weights, labels = [], array("f"), bytearray()
+        for text, weight, *rest in candidates:
+            weights.append(weight)
+            # The least float32 may be 0 where the weight was not; NaN is no weight either.
+            if not text or "\0" in text or not (0 < weight <= 1 and weights[-1] > 0):
                 raise ValueError(f"candidate {text!r} (weight {weight}) of phrase {phrase!r} cannot be stored")
-            if pos not in self.labels:
-                if len(pos.encode()) > MAX_LABEL_BYTES or len(self.labels) > MAX_LABELS:
-                    raise ValueError(f"part of speech {pos!r} of phrase {phrase!r} is too long, or one too many")
-                self.labels[pos] = len(self.labels)
-        weights = array("f", (candidate.weight for candidate in full))
-        if min(weights) <= 0:
-            raise ValueError(f"a weight of phrase {phrase!r} is too small for a float32")
-        labels = bytes(self.labels[candidate.pos] for candidate in full)
-        return bytes([len(full)]) + weights.tobytes() + labels + "\0".join(c.text for c in full).encode()
+            texts.append(text)
+            pos = rest[0] if rest else ""
+            label = self.labels.get(pos)
+            labels.append(self._label(pos, phrase) if label is None else label)
+        return b"%c%b%b%b" % (len(texts), weights.tobytes(), bytes(labels), "\0".join(texts).encode())
+
+    def _label(self, pos: str, phrase: str) -> int:
+        if len(pos.encode()) > MAX_LABEL_BYTES or len(self.labels) > MAX_LABELS:
+            raise ValueError(f"part of speech {pos!r} of phrase {phrase!r} is too long, or one too many")
+        return self.labels.setdefault(pos, len(self.labels))
 
     def finish(self) -> tuple[dict[str, Any], dict[str, Iterable[bytes]]]:
         """The header without sources and checksum, and the sections."""

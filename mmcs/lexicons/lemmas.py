@@ -6,7 +6,6 @@ tries them where a lexicon lacks a word; ``coverage`` counts what that gains.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -69,10 +68,24 @@ def _write(path: Path, language: str, version: str) -> Path:
 
 def base_forms(forms: Mapping[str, str], language: str) -> dict[str, list[tuple[str, float]]]:
     """Per normalised form its base forms, those of forms without capitals first; forms that are their own are left out."""
+    from mmcs.progress import track
+
     fold = normaliser(language)
-    found: dict[str, dict[str, None]] = defaultdict(dict)
-    for form, lemma in sorted(forms.items(), key=lambda item: (not item[0].islower(), item)):
-        word, base = fold(form), fold(lemma)
-        if word and base and word != base and " " not in word:
-            found[word][base] = None
-    return {word: [(base, 1.0) for base in bases] for word, bases in found.items()}
+    found: dict[str, list[tuple[str, float]]] = {}
+    capitals: list[tuple[str, str]] = []
+
+    def add(form: str, lemma: str) -> None:
+        word, base = fold(form), (fold(lemma), 1.0)
+        if word and base[0] and word != base[0] and " " not in word:
+            bases = found.setdefault(word, [])
+            if base not in bases:
+                bases.append(base)
+
+    for form, lemma in track(forms.items(), f"Base forms of {language}, once", len(forms)):
+        if form.islower():
+            add(form, lemma)
+        else:
+            capitals.append((form, lemma))
+    for form, lemma in capitals:
+        add(form, lemma)
+    return found

@@ -88,9 +88,10 @@ def test_lines_of_standard_input_and_another_source_language(tmp_path: Path, cap
     turkish = lexicon(tmp_path / "tr.lex", {"en": {"ışık": "light", "köpek": "dog"}}, "tr")
     lines = "\ufeffIŞIK\r\n\nköpek\n".encode()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(lines)))
-    assert switch(capsys, "--lexicon", turkish, "--strategy", "dictionary") == ["LIGHT", "", "dog"]
+    arguments = ["--lexicon", turkish, "--strategy", "dictionary", "--no-lemmas"]
+    assert switch(capsys, *arguments) == ["LIGHT", "", "dog"]
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"dog\n\xe4\n")))
-    assert main(["switch", "--lexicon", turkish, "--strategy", "dictionary"]) == 3
+    assert main(["switch", *arguments]) == 3
     assert "standard input is not UTF-8 (line 2)" in capsys.readouterr().err
 
 
