@@ -100,8 +100,8 @@ def measure() -> list[dict[str, Any]]:
             )
 
         rows = [
-            row("switch_14_languages", words, study, f"{STUDY}, joined at spaces"),
-            row("switch_14_languages_detokenised", words, detokenised, f"{STUDY} and detokeniser"),
+            row("switch_14_languages", words, detokenised, f"{STUDY} and detokeniser"),
+            row("switch_without_detokeniser", words, study, f"{STUDY}, joined at spaces"),
             row("switch_phrases", Phrases(Lookup(with_phrases)), study, f"{STUDY}, words only"),
             row("switch_lemmas", lemmas, study, f"{STUDY}, without base forms"),
         ]

@@ -6,27 +6,34 @@ Every stage that chooses anything for a sample draws here, so that workers, rank
 from __future__ import annotations
 
 import struct
-from hashlib import shake_128
+from hashlib import blake2b
+
+_PER_BLOCK = 16
 
 
 class Draw:
     """Uniform numbers keyed by ``parts``: the same parts give the same numbers on every machine.
 
-    The numbers are the output of SHAKE-128 (FIPS 202) on the key and, from the second call on, the number of the call: one
-    call of the library makes all numbers of a caption.
+    The numbers are BLAKE2b (RFC 7693) of the key, and of the key with a counter where more than one block is drawn: one call
+    of the library makes all numbers of a usual caption.
     """
 
-    __slots__ = ("_calls", "_key")
+    __slots__ = ("_blocks", "_key")
 
     def __init__(self, *parts: str | int) -> None:
         self._key = ("%s\x1f" * len(parts) % parts).encode("utf-8", "surrogatepass")
-        self._calls = 0
+        self._blocks = 0
 
     def numbers(self, n: int) -> tuple[int, ...]:
-        """``n`` whole numbers in 0..2**32 - 1."""
-        key = self._key if not self._calls else b"%b\x1e%d" % (self._key, self._calls)
-        self._calls += 1
-        return struct.unpack(f"<{n}I", shake_128(key).digest(4 * n))
+        """``n`` whole numbers in 0..2**32 - 1, others in every call."""
+        if n <= _PER_BLOCK:
+            return struct.unpack_from(f"<{n}I", self._block())
+        return struct.unpack_from(f"<{n}I", b"".join([self._block() for _ in range(-(-n // _PER_BLOCK))]))
+
+    def _block(self) -> bytes:
+        key = self._key if not self._blocks else b"%b\x1e%d" % (self._key, self._blocks)
+        self._blocks += 1
+        return blake2b(key).digest()
 
     def uniform(self) -> float:
         """A number in [0, 1)."""

@@ -64,6 +64,7 @@ class Lookup:
         lemmas: the base forms of a normalised word (cats -> cat), tried where the language lacks the word.
 
     Attributes:
+        drawn: how candidates are drawn, "weighted" or "uniform"; None: the first is taken.
         known: per language what has been found for the words as they stood in captions.
         unspaced: those of ``languages`` that are written without spaces; source_unspaced: whether the captions' is.
 
@@ -91,7 +92,8 @@ class Lookup:
             raise UserError("codeswitch.languages is empty; name at least one language, or set codeswitch=none.")
         self.unspaced = frozenset(filter(is_unspaced, self.languages))
         self.source_unspaced = is_unspaced(lexicon.source_language)
-        self.candidates = one_of("codeswitch.candidates", candidates, CANDIDATES)
+        chosen = one_of("codeswitch.candidates", candidates, CANDIDATES)
+        self.drawn = None if chosen == "first" else chosen
         self.normalise = normaliser(lexicon.source_language)
         keep = frozenset(map(self.normalise, keep))
         self.kept_phrases = frozenset(phrase for phrase in keep if " " in phrase)
@@ -135,9 +137,9 @@ class Lookup:
         return [f"{head}{space}{base}" for base in self.lemmas(last)]
 
     def _choice(self, text: str, found: Ranked, language: str) -> Found:
-        if self.candidates == "first" or len(found) == 1:
+        if self.drawn is None or len(found) == 1:
             return agree(text, found[0].text, language)
-        weights = [candidate.weight if self.candidates == "weighted" else 1.0 for candidate in found]
+        weights = [candidate.weight if self.drawn == "weighted" else 1.0 for candidate in found]
         total = sum(weights)
         texts = tuple(agree(text, candidate.text, language) for candidate in found)
         return Choice(texts, tuple(int(share / total * _NUMBERS) for share in accumulate(weights)))

@@ -62,18 +62,18 @@ class Phrases:
     def __call__(self, caption: Caption, draw: Draw) -> Switched:
         lookup = self.lookup
         parts = segment(caption.text, lookup.split)
-        share, language, *numbers = draw.numbers(len(parts) + 1)
+        share, language, *numbers = draw.numbers(2 + (len(parts) >> 1))
         whole = share < self.whole_captions * 2**32
         if whole or self.per_caption:
             of_word = [self.language(language)] * len(parts)
         else:
-            of_word = list(map(self.language, numbers[1::2]))
-        picks = () if lookup.candidates == "first" else draw.numbers(len(parts))
+            of_word = list(map(self.language, draw.numbers(len(numbers))))
+        picks = () if lookup.drawn is None else draw.numbers(len(parts))
         threshold = round((1.0 if whole else self.p.at(caption.epoch)) * 2**32)
         out = parts.copy()
         replacements: list[Replacement] = []
         for first, last, found in self._matches(parts, of_word):
-            if numbers[first - 1] < threshold:
+            if numbers[first >> 1] < threshold:
                 out[first] = found if isinstance(found, str) else found.pick(picks[first])
                 if last > first:
                     out[first + 1 : last + 1] = [""] * (last - first)

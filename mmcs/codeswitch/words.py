@@ -24,8 +24,8 @@ class Multilingual:
 
     A word that the drawn language lacks stays as it is. The language is drawn for each word (``language_per="token"``, the
     study's way) or once (``"caption"``). The numbers drawn for a word do not depend on what the lexicon holds, so two
-    lexicons with the same words (a lexicon and its shuffled copy) switch the same positions; with a larger p all that a
-    smaller p switches is switched, into the same words.
+    lexicons with the same words (a lexicon and its shuffled copy) switch the same positions; a larger p switches all that a
+    smaller p does.
 
     Args:
         lookup: what may take a word's place.
@@ -59,8 +59,8 @@ class Multilingual:
 
     def __call__(self, caption: Caption, draw: Draw) -> Switched:
         parts = segment(caption.text, self.lookup.split)
-        # Two numbers for the caption, then two for each word: whether to switch, and into which language.
-        numbers = draw.numbers(len(parts) + 1)
+        # Two numbers for the caption, then one for each word: whether to switch and, where it does, into which language.
+        numbers = draw.numbers(2 + (len(parts) >> 1))
         if self.whole_captions and numbers[0] < self.whole_captions * 2**32:
             return self._switch(parts, numbers, 1.0, self.language(numbers[1]), draw)
         one = self.language(numbers[1]) if self.per_caption else None
@@ -70,22 +70,26 @@ class Multilingual:
         """``one``: the caption's language, or None where each word draws its own."""
         lookup, languages, draw_language = self.lookup, self.languages, self.language
         known = lookup.known
-        threshold = p * 2**32
+        threshold = round(p * 2**32)
         kept = lookup.kept(parts) if lookup.kept_phrases else ()
-        picks = () if lookup.candidates == "first" else draw.numbers(len(parts))
+        picks = () if lookup.drawn is None else draw.numbers(len(parts))
         count = draw_language.count if draw_language.uniform else 0  # no call for the usual draw: this is the hot loop
         out = parts.copy()
         replacements: list[Replacement] = []
-        for place in range(1, len(parts), 2):
-            if numbers[place + 1] < threshold:
-                language = one
-                if language is None:
-                    language = numbers[place + 2] * count >> 32 if count else draw_language(numbers[place + 2])
+        place = -1
+        for number in numbers[2:]:
+            place += 2
+            if number < threshold:
+                # A number below the threshold is uniform there: its share of it draws the language.
+                if one is not None:
+                    language = one
+                else:
+                    language = number * count // threshold if count else draw_language((number << 32) // threshold)
                 found = known[language].get(parts[place], _NEW)
                 if found is _NEW:
                     found = lookup.find(parts[place], language)
                 if found is not None and place not in kept:
-                    out[place] = found if isinstance(found, str) else found.pick(picks[place])  # type: ignore[attr-defined]
+                    out[place] = found if found.__class__ is str else found.pick(picks[place])  # type: ignore[attr-defined]
                     replacements.append((place, place, languages[language]))
         if lookup.unspaced or lookup.source_unspaced:
             join(out, replacements, lookup.unspaced, lookup.source_unspaced)
@@ -128,6 +132,6 @@ class Dictionary(Multilingual):
 
     def __call__(self, caption: Caption, draw: Draw) -> Switched:
         parts = segment(caption.text, self.lookup.split)
-        numbers = draw.numbers(len(parts) + 1)
+        numbers = draw.numbers(2 + (len(parts) >> 1))
         put = numbers[0] < max(self.whole_captions, self.p.at(caption.epoch)) * 2**32
         return self._switch(parts, numbers, float(put), self.language(numbers[1]), draw)
