@@ -115,7 +115,12 @@ def _add_embeddings(builders: Any) -> None:
     add("--max-words", type=int, default=200_000, metavar="N", help="words read per language (default 200000)")
     add("--test", nargs="+", action="extend", default=[], metavar="TAG=FILE", help="measure precision@1 and @5 on it")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU where there is one")
-    add("--licence", required=True, metavar="TEXT", help="of the vectors, such as CC-BY-SA-3.0")
+    add(
+        "--licence",
+        default="not stated",
+        metavar="TEXT",
+        help="of the vectors, such as CC-BY-SA-3.0 (default: not stated)",
+    )
     add_out(parser)
     parser.set_defaults(run=run_embeddings)
 
