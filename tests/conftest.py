@@ -6,12 +6,17 @@ import json
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 from small_world import COLOURS, SHAPES, write_shard
 
 
 def pytest_configure() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"  # a test that reaches for a hub is wrong
+    # The same examples in every run, and no time limit that a busy machine breaks; `--hypothesis-profile=search` looks for more.
+    hypothesis.settings.register_profile("search", deadline=None, max_examples=2000)
+    hypothesis.settings.register_profile("mmcs", deadline=None, derandomize=True)
+    hypothesis.settings.load_profile("mmcs")
 
 
 @pytest.fixture(scope="session")
