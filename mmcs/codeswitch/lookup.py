@@ -108,8 +108,15 @@ class Lookup:
         """Without what was remembered: a spawned worker starts with empty hands."""
         return self.__dict__ | {"known": tuple({} for _ in self.languages), "_beginnings": {}, "_remembered": 0}
 
-    def find(self, text: str, language: int) -> Found:
+    def get(self, text: str, language: int) -> Found:
         """What may take the place of ``text`` in ``languages[language]``, in its capitals; None: it stays."""
+        try:
+            return self.known[language][text]
+        except KeyError:
+            return self.find(text, language)
+
+    def find(self, text: str, language: int) -> Found:
+        """The same, looked up and remembered: for callers that have looked into ``known``, where a call is too dear."""
         known = self.known[language]
         if self._remembered >= REMEMBERED:
             self._remembered = 0

@@ -13,8 +13,6 @@ from mmcs.codeswitch.segment import segment
 from mmcs.codeswitch.strategy import Caption, Replacement, Switched
 from mmcs.errors import UserError
 
-_NEW: object = object()
-
 
 class Phrases:
     """Phrases of 1 to ``max_tokens`` words, the longest first, become their translations.
@@ -84,27 +82,22 @@ class Phrases:
 
     def _matches(self, parts: list[str], of_word: Sequence[int]) -> list[tuple[int, int, str | Choice]]:
         """``(first place, last place, what may take it)`` of every match, in order of place."""
-        known, find = self.lookup.known, self.lookup.find
+        get = self.lookup.get
         taken: dict[int, tuple[int, str | Choice]] = {}  # first place -> last place and what takes it
         free = set(range(1, len(parts), 2)).difference(self.lookup.kept(parts))
         for first, last in self._windows(parts):
             words = range(first, last + 1, 2)
             if free.issuperset(words):
-                text = "".join(parts[first : last + 1])
-                found = known[of_word[first >> 1]].get(text, _NEW)
-                if found is _NEW:
-                    found = find(text, of_word[first >> 1])
+                found = get("".join(parts[first : last + 1]), of_word[first >> 1])
                 if found is not None:
-                    taken[first] = (last, found)  # type: ignore[assignment]
+                    taken[first] = (last, found)
                     free.difference_update(words)
         matches: list[tuple[int, int, str | Choice]] = []
         for place in range(1, len(parts), 2):
             if place in free:
-                found = known[of_word[place >> 1]].get(parts[place], _NEW)
-                if found is _NEW:
-                    found = find(parts[place], of_word[place >> 1])
+                found = get(parts[place], of_word[place >> 1])
                 if found is not None:
-                    matches.append((place, place, found))  # type: ignore[arg-type]
+                    matches.append((place, place, found))
             elif place in taken:
                 matches.append((place, *taken[place]))
         return matches
