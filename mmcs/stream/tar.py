@@ -1,8 +1,8 @@
-"""Where every sample of a tar shard lies: ``index_shard`` walks the headers once and reads no data.
+"""Where every sample of a tar shard lies: ``index_shard`` makes samples of the files that ``tar_headers.py`` finds.
 
 Damage is noted by cause, never raised: a sample that cannot be used keeps its place in the index and is counted when
-it is read. Nothing is ever unpacked to disk, so names that point elsewhere are harmless. Called by ``read.py``
-and, where a shard has no ``sizes.json``, by ``sources.py``.
+it is read. Nothing is ever unpacked to disk and no link is followed. Called by ``read.py`` and, where a shard has no
+``sizes.json``, by ``sources.py``.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from __future__ import annotations
 import os
 import re
 from array import array
-from collections.abc import Iterator
-from zlib import adler32
 
 import numpy as np
 
-BLOCK = 512
-#: A long name or a pax header beyond this is an attack or damage; both are a few hundred bytes in practice.
-LARGEST_HEADER = 1 << 20
-_CHUNK = 8192
+from mmcs.stream.tar_headers import MOST_FILES, Ends, walk
+
+#: Bytes; no file system takes a longer path.
+LONGEST_NAME = 4096
 _KEY_AND_EXTENSION = re.compile(r"((?:.*/)?[^./]+)[.]([^/]*)", re.DOTALL)
 _META = re.compile(r"__[^/]*__/")
+#: Leads out of a folder on some system, or writes to a terminal: control characters, ``\``, ``/…``, ``C:…``, ``..``.
+_UNSAFE = re.compile(r"[\0-\x1f\x7f-\x9f\\]|^(?:/|[A-Za-z]:)|(?:^|/)[.][.](?:/|$)")
+_ARCHIVES = frozenset(("tar", "tgz", "tbz2", "txz", "zip", "gz", "bz2", "xz", "zst", "7z", "rar"))
 _REGULAR = b"07\0"
 
 
@@ -28,14 +29,18 @@ class ShardIndex:
     """The samples of one shard in the order of their first file, about 100 bytes of memory each.
 
     Attributes:
-        keys: the samples' keys.
+        keys: the samples' keys, printable and at most 200 characters where they are "unsafe name".
         damage: the cause (one of ``drops.CAUSES``) by number of each sample that cannot be used.
+        details: more about some of them, for people.
         ending: why the shard ends earlier than it should, if it does: the cause for samples that are not there.
     """
 
-    def __init__(self, keys: list[str], damage: dict[int, str], ending: str | None, members: _Members) -> None:
+    def __init__(
+        self, keys: list[str], damage: dict[int, str], details: dict[int, str], ending: str | None, members: _Members
+    ) -> None:
         self.keys = keys
         self.damage = damage
+        self.details = details
         self.ending = ending
         self._extensions = list(members.extensions)
         owner = np.frombuffer(members.owner, np.int64)
@@ -56,53 +61,90 @@ class ShardIndex:
         return {self._extensions[name]: place for name, place in zip(names, places, strict=True)}
 
 
-def index_shard(path: str | os.PathLike[str]) -> ShardIndex:
-    """Indexes a tar (ustar, GNU or pax).
+def index_shard(file: str | os.PathLike[str] | int) -> ShardIndex:
+    """Indexes a tar (ustar, GNU or pax): a path, or an open descriptor, which stays open.
 
     As in webdataset, a sample's key is a file's path up to the first dot of its base name and the rest, in lower
-    case, is the extension; names without a dot, ``__meta__`` folders, links and folders are no samples. Unlike there,
-    nor are hidden files, and files of one key need not stand side by side. A second file of the same key and extension begins a
-    sample of its own that is marked "duplicate key".
+    case, is the extension; names without a dot, ``__meta__`` folders and folders are no samples. Unlike there, nor
+    are hidden files, and files of one key need not stand side by side. A second file of the same key and extension
+    begins a sample of its own that is marked "duplicate key".
+
+    A sample is marked, too, for any of its files: "unsafe name" (absolute, ``..``, backslashes, drive letters,
+    control characters, no UTF-8, beyond ``LONGEST_NAME``), "archive in archive" (by extension), "not a plain file"
+    (links, devices, pipes, sparse files). An unsafe name that is no sample's stands behind all samples, so that it
+    takes no place that a ``sizes.json`` promises.
 
     Raises:
         OSError: the file cannot be opened or read.
     """
-    keys: list[str] = []
-    damage: dict[int, str] = {}
-    ending = None
-    newest: dict[str, int] = {}
-    members = _Members()
-
-    def begin(key: str, cause: str | None = None) -> int:
-        keys.append(key)
-        if cause is not None:
-            damage[len(keys) - 1] = cause
-        return len(keys) - 1
-
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    if isinstance(file, int):
+        return _Indexing().run(file)
+    descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
-        length = os.fstat(descriptor).st_size
-        for name, offset, size in _walk(descriptor, length):
-            if size < 0:  # the walk ends here; ``name`` is the cause
-                ending = name
-                begin("", ending)
-                break
-            found = None if _META.match(name) else _KEY_AND_EXTENSION.fullmatch(name)
-            if found is None:
-                continue
-            key, extension = found[1], found[2].lower()
-            number = newest.get(key)
-            if number is None:
-                number = newest[key] = begin(key)
-            elif members.holds(number, extension):
-                number = newest[key] = begin(key, "duplicate key")
-            members.add(number, extension, offset, size)
-            if offset + size > length:
-                damage[number] = ending = "truncated archive"
-                break
+        return _Indexing().run(descriptor)
     finally:
         os.close(descriptor)
-    return ShardIndex(keys, damage, ending, members)
+
+
+class _Indexing:
+    """The index of one shard while it is made."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.damage: dict[int, str] = {}
+        self.details: dict[int, str] = {}
+        self.strays: dict[str, None] = {}
+        self.newest: dict[str, int] = {}
+        self.members = _Members()
+
+    def run(self, descriptor: int) -> ShardIndex:
+        length = os.fstat(descriptor).st_size
+        ending = None
+        try:
+            for raw, kind, offset, size in walk(descriptor, length):
+                number = self._add(raw, kind, offset, min(size, length))
+                if number is not None and offset + size > length:
+                    ending = self.damage[number] = "truncated archive"
+                    break
+        except Ends as end:
+            ending = end.cause
+            self._begin("", end.cause, end.detail)
+        for stray in self.strays:
+            self._begin(stray, "unsafe name")
+        return ShardIndex(self.keys, self.damage, self.details, ending, self.members)
+
+    def _add(self, raw: bytes, kind: bytes, offset: int, size: int) -> int | None:
+        """Notes a file under its sample, and returns the sample's number; None where it is no sample's."""
+        name, cause = _judged(raw)
+        if cause is None and _META.match(name):
+            return None
+        found = _KEY_AND_EXTENSION.fullmatch(name)
+        if found is None:
+            if cause is not None:
+                self.strays[name] = None
+            return None
+        key, extension = found[1], found[2].lower()
+        if cause is None and extension.rpartition(".")[2] in _ARCHIVES:
+            cause = "archive in archive"
+        elif cause is None and kind not in _REGULAR:
+            cause = "not a plain file"
+        number = self.newest.get(key)
+        if number is None:
+            number = self.newest[key] = self._begin(key)
+        elif self.members.holds(number, extension):
+            number = self.newest[key] = self._begin(key, "duplicate key", f".{extension}")
+        if cause is not None and number not in self.damage:
+            self.damage[number], self.details[number] = cause, f".{extension}"
+        self.members.add(number, extension, offset, size)
+        return number
+
+    def _begin(self, key: str, cause: str | None = None, detail: str = "") -> int:
+        self.keys.append(key)
+        if cause is not None:
+            self.damage[len(self.keys) - 1] = cause
+            if detail:
+                self.details[len(self.keys) - 1] = detail
+        return len(self.keys) - 1
 
 
 class _Members:
@@ -111,125 +153,28 @@ class _Members:
     def __init__(self) -> None:
         self.owner, self.extension, self.offset, self.size = (array("q") for _ in range(4))
         self.extensions: dict[str, int] = {}
-        self._held: set[tuple[int, int]] = set()
+        self._held: set[int] = set()  # owner and extension in one number: half the memory of pairs
 
     def holds(self, number: int, extension: str) -> bool:
-        return (number, self.extensions.get(extension, -1)) in self._held
+        return number << 32 | self.extensions.get(extension, MOST_FILES) in self._held
 
     def add(self, number: int, extension: str, offset: int, size: int) -> None:
         code = self.extensions.setdefault(extension, len(self.extensions))
-        self._held.add((number, code))
+        self._held.add(number << 32 | code)
         self.owner.append(number)
         self.extension.append(code)
         self.offset.append(offset)
         self.size.append(size)
 
 
-def _walk(descriptor: int, length: int) -> Iterator[tuple[str, int, int]]:
-    """Yields (name, offset, size) of each regular file; at damage (cause, offset, -1), and nothing more."""
-    reader = _Reader(descriptor)
-    position = 0
-    long_name: str | None = None
-    long_size: int | None = None
-    if not length:
-        yield "not an archive", 0, -1
-    while position < length:
-        header = reader.read(position, BLOCK)
-        if len(header) < BLOCK:
-            yield ("truncated archive" if position else "not an archive"), position, -1
-            return
-        if header.count(0) == BLOCK:  # the mark of the end
-            return
-        size = _number(header[124:136])
-        if size is None or not _checksum_fits(header):
-            yield ("damaged archive" if position else "not an archive"), position, -1
-            return
-        kind, data = header[156:157], position + BLOCK
-        if kind in b"LKxg":  # describes the member that follows
-            if size > LARGEST_HEADER or data + size > length:
-                yield ("damaged archive" if size > LARGEST_HEADER else "truncated archive"), position, -1
-                return
-            if kind == b"L":
-                long_name = _text(reader.read(data, size))
-            elif kind == b"x":
-                fields = _pax(reader.read(data, size))
-                long_name = fields.get("path", long_name)
-                long_size = int(fields["size"]) if fields.get("size", "").isdecimal() else long_size
-            position = data + _padded(size)
-            continue
-        size = size if long_size is None else long_size
-        name = _name(header) if long_name is None else long_name
-        if kind in _REGULAR and not name.endswith("/"):
-            yield name, data, size
-        position = data + (_padded(size) if kind not in b"123456" else 0)
-        long_name = long_size = None
-    if position > length:  # cut within the padding of the last file
-        yield "truncated archive", length, -1
-
-
-class _Reader:
-    """pread in chunks: a caption, its JSON and their headers come with one call; images are stepped over."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._start = 0
-        self._chunk = b""
-
-    def read(self, position: int, size: int) -> bytes:
-        begin = position - self._start
-        if begin < 0 or begin + size > len(self._chunk):
-            self._start, begin = position, 0
-            self._chunk = os.pread(self._descriptor, max(size, _CHUNK), position)
-        return self._chunk[begin : begin + size]
-
-
-def _padded(size: int) -> int:
-    return -(-size // BLOCK) * BLOCK
-
-
-def _checksum_fits(header: bytes) -> bool:
-    """The header's sum of bytes against its own note of it, spaces standing for the note.
-
-    adler32's lower half is 1 + the sum of all bytes mod 65521, some thirty times faster than ``sum``.
-    """
-    noted = _number(header[148:156])
-    if noted is None:
-        return False
-    total = (adler32(header) & 0xFFFF) - 1 - sum(header[148:156]) + 8 * 32
-    return (total - noted) % 65521 == 0
-
-
-def _number(field: bytes) -> int | None:
-    """A tar number, octal or base-256; None when it is neither, or negative."""
-    if field[0] == 0x80:
-        return int.from_bytes(field[1:], "big")
-    digits = field.split(b"\0", 1)[0].strip()
+def _judged(raw: bytes) -> tuple[str, str | None]:
+    """A member's name as text, and "unsafe name" if it is one: then printable and short."""
     try:
-        return int(digits or b"0", 8) if digits.isdigit() or not digits else None
-    except ValueError:
-        return None
-
-
-def _name(header: bytes) -> str:
-    name = _text(header[:100])
-    if header[257:263] == b"ustar\0" and header[345]:  # GNU keeps times where ustar keeps the name's first part
-        return f"{_text(header[345:500])}/{name}"
-    return name
-
-
-def _text(field: bytes) -> str:
-    return field.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
-
-
-def _pax(data: bytes) -> dict[str, str]:
-    """The fields of a pax header: lines of ``LENGTH KEY=VALUE``; what is malformed is passed over."""
-    fields = {}
-    position = 0
-    while (space := data.find(b" ", position, position + 20)) > 0 and data[position:space].isdigit():
-        end = position + int(data[position:space])
-        key, equals, value = data[space + 1 : end - 1].partition(b"=")
-        if not equals or end <= position:
-            break
-        fields[key.decode("utf-8", "backslashreplace")] = value.decode("utf-8", "backslashreplace")
-        position = end
-    return fields
+        name = raw.decode()
+        if len(raw) <= LONGEST_NAME and not _UNSAFE.search(name):
+            return name, None
+    except UnicodeDecodeError:
+        pass
+    text = raw[: LONGEST_NAME + 1].decode("utf-8", "backslashreplace")
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= 200 else f"{text[:199]}…", "unsafe name"
