@@ -136,7 +136,7 @@ def _share_of_loading(switch: float) -> dict[str, Any]:
     decode = DecodeImage(train_transform(224, scale=(0.9, 1.0)), seed=0)
     times = []
     for i in range(100):
-        sample = {"files": {"jpg": picture.getvalue()}, "identity": str(i), "epoch": 0}
+        sample = {"files": {"jpg": picture.getvalue()}, "identity": str(i), "pass": 0}
         started = time.perf_counter()
         decode(sample)
         times.append(time.perf_counter() - started)

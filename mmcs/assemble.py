@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
@@ -19,16 +21,19 @@ from mmcs.callbacks.features import FillFeatures
 from mmcs.callbacks.reseed import Reseed
 from mmcs.codeswitch.build import build_switch
 from mmcs.codeswitch.stage import ChooseCaption, SwitchCaption
-from mmcs.errors import UserError
+from mmcs.errors import MmcsError, UserError
 from mmcs.evaluation.evaluate import evaluate
 from mmcs.evaluation.suites import Suite, open_suites
 from mmcs.files import atomic_file
+from mmcs.metrics_file import MetricsFile
 from mmcs.model.build import build_towers
 from mmcs.model.checkpoint import load_weights
 from mmcs.model.module import ContrastiveModule
 from mmcs.report.compare import compare
 from mmcs.report.names import UNTRAINED
-from mmcs.stream.sources import expand
+from mmcs.resume import WholeCheckpoints, first_step
+from mmcs.stream.exclude import LeaveOut
+from mmcs.stream.mixture import open_sources
 
 
 @dataclass
@@ -94,6 +99,18 @@ def build_captions(config: dict[str, Any]) -> Captions:
     return Captions((choose,) if switch is None else (choose, switch), languages)
 
 
+def build_data(config: dict[str, Any]) -> functools.partial[LightningDataModule]:
+    """The datamodule that ``data`` names, lacking what is known at run time alone."""
+    elsewhere = ("max_bad_share", "allow_pipe")  # read by a callback, and through data.access
+    settings = {key: value for key, value in config["data"].items() if key not in elsewhere}
+    try:
+        return instantiate(settings, _partial_=True, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, MmcsError):
+            raise error.__cause__ from None
+        raise UserError(f"the data settings cannot be used: {' '.join(str(error).split())}") from None
+
+
 def check(config: dict[str, Any]) -> tuple[Captions, list[Suite], list[Suite], list[str]]:
     """Everything of a configuration that can be wrong and is cheap to find out, before a tower is built or a file written.
 
@@ -104,9 +121,12 @@ def check(config: dict[str, Any]) -> tuple[Captions, list[Suite], list[Suite], l
     """
     captions = build_captions(config)
     settings = config["eval"]
-    val = open_suites(settings["val"] or {}, "val", settings["languages"])
-    test = open_suites(settings["test"] or {}, "test", settings["languages"])
-    expand(config["data"]["train_shards"])
+    data = build_data(config).keywords
+    val = open_suites(settings["val"] or {}, "val", settings["languages"], data["access"])
+    test = open_suites(settings["test"] or {}, "test", settings["languages"], data["access"])
+    open_sources(data["train_shards"], data["access"])
+    if data["exclude"]:
+        LeaveOut(data["exclude"])
     seen = list(settings["seen_languages"] if settings["seen_languages"] is not None else captions.languages)
     measured = {language for suite in (*val, *test) for language in suite.languages}
     unmeasured = [language for language in captions.languages if language not in measured]
@@ -123,12 +143,15 @@ def check(config: dict[str, Any]) -> tuple[Captions, list[Suite], list[Suite], l
 
 
 def assemble(config: dict[str, Any], folder: Path) -> Run:
-    """Builds data, model, callbacks and trainer of a run that lives in ``folder``."""
+    """Builds data, model, callbacks and trainer of a run that lives in ``folder``; ``config["resume"]`` is the path of a
+    checkpoint or None.
+    """
     captions, val, test, seen = check(config)
+    resume = config["resume"] and Path(config["resume"])
+    begin = first_step(resume, config["trainer"].get("accumulate_grad_batches") or 1)
     towers = build_towers(**config["model"])
     module = ContrastiveModule(towers, instantiate(config["loss"]), config["optim"], config)
-    data = {key: value for key, value in config["data"].items() if key != "max_bad_share"}
-    datamodule = instantiate(data, _partial_=True)(towers, captions.stages, val, seed=config["seed"])
+    datamodule = build_data(config)(towers, captions.stages, val, seed=config["seed"])
     best = _checkpoint(val, folder, config["callbacks"]["checkpoint"])
     callbacks: list[Callback] = [
         Reseed(config["seed"]),
@@ -136,14 +159,13 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
         instantiate(config["callbacks"]["drops"], max_bad_share=config["data"]["max_bad_share"]),
         instantiate(config["callbacks"]["preview"], languages=captions.languages),
         instantiate(config["callbacks"]["recall"], suites={suite.name: suite.languages for suite in val}, seen=seen),
+        instantiate(config["callbacks"]["throughput"]),
         LearningRateMonitor("step"),
         *([RichProgressBar(leave=False)] if sys.stdout.isatty() else []),
         best,
-        ModelCheckpoint(
-            folder / "checkpoints", filename="last", enable_version_counter=False, save_on_train_epoch_end=True
-        ),
+        instantiate(config["callbacks"]["last"], folder=folder / "checkpoints"),
     ]
-    trainer = _trainer(config["trainer"], folder, callbacks, _loggers(config["logger"], folder))
+    trainer = _trainer(config["trainer"], folder, callbacks, _loggers(config["logger"], folder, begin))
     if trainer.is_global_zero:
         write_config(config, folder)
     untouched = {name: value.detach().clone() for name, value in towers.trainable_state_dict().items()}
@@ -157,6 +179,7 @@ def _trainer(settings: dict[str, Any], folder: Path, callbacks: list[Callback], 
             default_root_dir=folder,
             callbacks=callbacks,
             logger=loggers,
+            plugins=[WholeCheckpoints()],
             enable_model_summary=False,
             enable_progress_bar=sys.stdout.isatty(),
             use_distributed_sampler=False,
@@ -183,14 +206,15 @@ def _checkpoint(val: list[Suite], folder: Path, settings: dict[str, Any]) -> Mod
         filename="best-{step}",
         monitor=f"val/{val[0].name}/{languages}/image_retrieval_recall@10",
         mode="max",
+        enable_version_counter=False,  # a resumed run writes again what it had written
         **settings,
     )
 
 
-def _loggers(settings: dict[str, Any], folder: Path) -> list[Logger]:
+def _loggers(settings: dict[str, Any], folder: Path, begin: int) -> list[Logger]:
     loggers: list[Logger] = []
     if settings["csv"]:
-        loggers.append(CSVLogger(folder, name="", version=""))
+        loggers.append(MetricsFile(folder, begin))
     if settings["tensorboard"]:
-        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
+        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard", purge_step=begin))
     return loggers

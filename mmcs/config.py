@@ -38,17 +38,34 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
             raise UserError(
                 f"{override!r} adds a key that nothing reads; keys are set without '+' (only trainer.* takes more)."
             )
+    overrides = [quoted(override) for override in overrides]
     try:
         for override in overrides:
-            try:
-                OverridesParser.create().parse_override(override)
-            except HydraException:
+            if not _readable(override):
                 raise UserError(
-                    f"cannot read {override!r}; an override is KEY=VALUE, lists are [a,b] in quotes."
-                ) from None
+                    f"cannot read {override!r}; an override is KEY=VALUE, lists are [a,b] in quotes, and in a list values "
+                    "with braces of their own are quoted again."
+                )
         return _compose(overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_sentence(error, overrides)) from None
+
+
+def quoted(override: str) -> str:
+    """An override whose value Hydra's grammar does not take as it stands, such as ``train/{00000..00099}.tar``, in quotes."""
+    key, equals, value = override.partition("=")
+    if not equals or value[:1] in ("", "[", "{", "'", '"') or _readable(override):
+        return override
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{key}="{escaped}"'
+
+
+def _readable(override: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        return False
+    return True
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:

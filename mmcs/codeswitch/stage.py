@@ -20,10 +20,10 @@ Sample = dict[str, Any]
 class ChooseCaption:
     """One of the sample's captions in the source language, drawn from (seed, version, identity): ``texts`` holds it alone.
 
-    The version is the epoch, or, with ``variants`` = K > 0, the epoch modulo K: then a sample has at most K texts, and what
-    a locked text tower makes of them can be kept.
+    The version is the pass over the sample's source (the epoch, unless sources are mixed), or, with ``variants`` = K > 0,
+    that modulo K: then a sample has at most K texts, and what a locked text tower makes of them can be kept.
 
-    Reads ``identity``, ``epoch``, ``captions``; sets ``english`` and ``texts`` (a list of it alone),
+    Reads ``identity``, ``pass``, ``captions``; sets ``english`` and ``texts`` (a list of it alone),
     ``caption_index`` and ``version``.
 
     Raises (while reading):
@@ -44,7 +44,7 @@ class ChooseCaption:
         captions = sample["captions"].get(self.source_language)
         if not captions:
             raise BadSample("no caption", f"in {self.source_language}")
-        version = sample["epoch"] % self.variants if self.variants else sample["epoch"]
+        version = sample["pass"] % self.variants if self.variants else sample["pass"]
         index = 0
         if len(captions) > 1:
             index = Draw(self.seed, version, sample["identity"], "caption").index(len(captions))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,19 +22,23 @@ from mmcs.stream.order import Place
 from mmcs.stream.parse import ParseSample
 from mmcs.stream.pipeline import BatchStage, SampleStage
 from mmcs.stream.read import TEXT_EXTENSIONS, ReadSample
-from mmcs.stream.sources import Shard, expand, sizes
+from mmcs.stream.remote import Access
+from mmcs.stream.sources import Shard, expand, read_all, sizes
 from mmcs.stream.transforms import eval_transform
 
 
 @dataclass(frozen=True)
 class Suite:
-    """``name`` and ``split`` stand in every figure; ``languages`` are those evaluated, English first."""
+    """``name`` and ``split`` stand in every figure; ``languages`` are those evaluated, English first; ``access`` reaches shards
+    that lie elsewhere.
+    """
 
     name: str
     split: str
     shards: list[Shard]
     sizes: list[int]
     languages: list[str]
+    access: Access
 
 
 class CaptionsByLanguage:
@@ -72,7 +75,10 @@ class CaptionsByLanguage:
 
 
 def open_suites(
-    suites: Mapping[str, str | Sequence[str]], split: str, languages: Sequence[str] | None = None
+    suites: Mapping[str, str | Sequence[str]],
+    split: str,
+    languages: Sequence[str] | None = None,
+    access: Access | None = None,
 ) -> list[Suite]:
     """Opens suites by name. ``languages``: which to evaluate, where a suite has them; None: all that it has.
 
@@ -80,9 +86,10 @@ def open_suites(
         UserError: shards that do not exist; none of ``languages`` in a suite. DataError: a suite without captions.
     """
     opened = []
+    access = access or Access()
     for name, patterns in suites.items():
-        shards = expand(patterns)
-        has = captions_per_language(shards)
+        shards = expand(patterns, access)
+        has = captions_per_language(shards, access)
         wanted = list(languages) if languages is not None else sorted(has)
         chosen = [language for language in wanted if has.get(language)]
         if not has:
@@ -92,39 +99,40 @@ def open_suites(
                 f"suite {name} has captions in {', '.join(sorted(has))}, none of eval.languages ({', '.join(wanted)})."
             )
         chosen.sort(key=lambda language: language != "en")
-        opened.append(Suite(name, split, shards, sizes(shards), chosen))
+        opened.append(Suite(name, split, shards, sizes(shards, access), chosen, access))
     return opened
 
 
-def captions_per_language(shards: Sequence[Shard]) -> dict[str, int]:
+def captions_per_language(shards: Sequence[Shard], access: Access) -> dict[str, int]:
     """Number of captions per language: from the folders' ``manifest.json`` where they have one, else by reading."""
     counts: dict[str, int] = {}
-    for folder in dict.fromkeys(Path(shard.path).parent for shard in shards):
-        own = [shard for shard in shards if Path(shard.path).parent == folder]
-        for language, count in (_from_manifest(folder) or _by_reading(own)).items():
+    for folder in dict.fromkeys(shard.folder for shard in shards):
+        own = [shard for shard in shards if shard.folder == folder]
+        for language, count in (_from_manifest(folder, access) or _by_reading(own, access)).items():
             counts[language] = counts.get(language, 0) + count
     return counts
 
 
-def _from_manifest(folder: Path) -> dict[str, int] | None:
+def _from_manifest(folder: str, access: Access) -> dict[str, int] | None:
+    (content,) = read_all([f"{folder}/manifest.json"], access)
     try:
-        captions = json.loads((folder / "manifest.json").read_text("utf-8"))["captions"]
-    except (OSError, ValueError, KeyError, TypeError):
+        captions = json.loads(content or b"")["captions"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return captions if isinstance(captions, dict) else None
 
 
-def _by_reading(shards: Sequence[Shard]) -> dict[str, int]:
+def _by_reading(shards: Sequence[Shard], access: Access) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for batch in _caption_loader(shards, sizes(shards)):
+    for batch in _caption_loader(shards, sizes(shards, access), access):
         for captions in batch.get("captions", ()):
             for language, texts in captions.items():
                 counts[language] = counts.get(language, 0) + len(texts)
     return counts
 
 
-def _caption_loader(shards: Sequence[Shard], sizes_: Sequence[int]) -> StreamLoader:
-    stages: list[SampleStage] = [ReadSample(extensions=TEXT_EXTENSIONS), ParseSample()]
+def _caption_loader(shards: Sequence[Shard], sizes_: Sequence[int], access: Access) -> StreamLoader:
+    stages: list[SampleStage] = [ReadSample(access=access, extensions=TEXT_EXTENSIONS), ParseSample()]
     return StreamLoader(shards, sizes_, stages, batch_size=256, place=Place())
 
 
@@ -163,7 +171,11 @@ def suite_loader(
     suite: Suite, locked: LockedFeatures, decode: DecodeImage, batch_size: int, num_workers: int
 ) -> SuiteLoader:
     """A suite's stream: shard -> read -> parse -> image -> batch -> captions by language -> texts."""
-    stages: list[SampleStage] = [ReadSample(), ParseSample(suite.languages), locked.image_stage(decode)]
+    stages: list[SampleStage] = [
+        ReadSample(access=suite.access),
+        ParseSample(suite.languages),
+        locked.image_stage(decode),
+    ]
     loader = StreamLoader(suite.shards, suite.sizes, stages, batch_size=batch_size, num_workers=num_workers)
     return SuiteLoader(loader, [CaptionsByLanguage(suite.languages), locked.text_stage()])
 
@@ -172,5 +184,5 @@ def fill_suite(suite: Suite, locked: LockedFeatures, decode: DecodeImage) -> Non
     """Computes what locked trunks yield for a suite."""
     locked.fill_images(suite.shards, suite.sizes, decode)
     by_language = CaptionsByLanguage(suite.languages)
-    loader = _caption_loader(suite.shards, suite.sizes)
+    loader = _caption_loader(suite.shards, suite.sizes, suite.access)
     locked.fill_texts(text for batch in loader for text in by_language(batch)["texts"][0])

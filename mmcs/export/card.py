@@ -65,10 +65,11 @@ def model_card(towers: Towers, name: str, config: dict[str, Any] | None = None, 
 
 def _manifests(config: dict[str, Any]) -> list[dict[str, Any]]:
     """Per folder of training shards its manifest's entries; folders without one are listed with what is known."""
-    from mmcs.stream.sources import expand
+    from mmcs.stream.mixture import open_sources
 
     try:
-        folders = list(dict.fromkeys(Path(shard.path).parent for shard in expand(config["data"]["train_shards"])))
+        sources = open_sources(config["data"]["train_shards"])
+        folders = list(dict.fromkeys(Path(shard.folder) for shards, _ in sources for shard in shards))
     except (MmcsError, KeyError, TypeError):
         return [{"name": str(config.get("data", {}).get("train_shards")), "source": None, "licence": "unknown"}]
     found = []

@@ -107,13 +107,16 @@ def texts_of_shards(shards: Sequence[str], language: str, dropped: Tally) -> Ite
     from mmcs.stream.parse import ParseSample
     from mmcs.stream.read import TEXT_EXTENSIONS, ReadSample
     from mmcs.stream.sources import expand
-    from mmcs.stream.tar import index_shard
 
     read, parse = ReadSample(extensions=TEXT_EXTENSIONS), ParseSample()
     for shard in track(expand(shards), "Reading captions"):
-        promised = len(index_shard(shard.path))
+        try:
+            promised = len(read.index(shard))
+        except OSError as error:
+            dropped.add("unreadable archive", f"{shard.label} ({error})")
+            continue
         for ordinal in range(promised):
-            sample: dict[str, Any] = {"origin": shard, "ordinal": ordinal, "promised": promised}
+            sample: dict[str, Any] = {"origin": shard, "ordinal": ordinal, "promised": promised, "epoch": 0, "pass": 0}
             try:
                 yield from parse(read(sample))["captions"].get(language, ())
             except BadSample as bad:

@@ -54,7 +54,8 @@ class ContrastiveModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step: both towers, all views, the loss. Logs the terms under ``train/``."""
         if "group" not in batch:
-            raise DataError("no sample of data.train_shards could be used; `mmcs data inspect SHARDS` says why.")
+            first = f" The first is {batch['dropped'][0]}." if batch["dropped"] else ""
+            raise DataError(f"no sample of data.train_shards could be used; `mmcs data inspect SHARDS` says why.{first}")
         images = embed_images(self.towers, batch)
         views = embed_texts(self.towers, batch)
         terms = self.loss(images, views, batch["group"], self.towers.logit_scale.exp())

@@ -23,7 +23,6 @@ from mmcs.stream.drops import BadSample
 from mmcs.stream.parse import ParseSample
 from mmcs.stream.read import IMAGE_EXTENSIONS, ReadSample
 from mmcs.stream.sources import Shard, expand, sizes
-from mmcs.stream.tar import index_shard
 
 
 @dataclass(slots=True)
@@ -83,10 +82,10 @@ def inspect_shards(shards: str) -> Report:
         DataError: a ``sizes.json`` cannot be used.
     """
     found = expand(_splits_of(shards))
-    report = Report(shards=len(found), bytes=sum(Path(shard.path).stat().st_size for shard in found))
+    report = Report(shards=len(found))
     pairs = list(zip(found, sizes(found), strict=True))
     total = sum(promised for _, promised in pairs)
-    for sample in track(_samples(pairs, report.problems), "Reading", total):
+    for sample in track(_samples(pairs, report), "Reading", total):
         report.samples += 1
         if sample is not None:
             _count(report, sample)
@@ -123,13 +122,18 @@ def _splits_of(shards: str) -> list[str]:
     return [str(folder / split) for split in SPLITS if any((folder / split).glob("*.tar"))] or [shards]
 
 
-def _samples(shards: list[tuple[Shard, int]], problems: Tally) -> Iterator[dict[str, Any] | None]:
+def _samples(shards: list[tuple[Shard, int]], report: Report) -> Iterator[dict[str, Any] | None]:
     """Every sample through read, parse and decode; None for one that cannot be used, which is counted."""
     read, parse, decode = ReadSample(), ParseSample(), DecodeImage(lambda image: image)
     for shard, promised in shards:
-        held = index_shard(shard.path)
+        try:
+            held = read.index(shard)
+            report.bytes += read.length(shard)
+        except OSError as problem:
+            report.problems.add("unreadable archive", f"{shard.label} ({problem})")
+            continue
         for ordinal in range(max(len(held), promised)):
-            sample: dict[str, Any] = {"origin": shard, "ordinal": ordinal, "promised": promised, "epoch": 0}
+            sample: dict[str, Any] = {"origin": shard, "ordinal": ordinal, "promised": promised, "epoch": 0, "pass": 0}
             try:
                 if promised <= ordinal < len(held) and ordinal not in held.damage:
                     raise BadSample("not in sizes.json")
@@ -141,7 +145,7 @@ def _samples(shards: list[tuple[Shard, int]], problems: Tally) -> Iterator[dict[
             except BadSample as problem:
                 key = held.keys[ordinal] if ordinal < len(held) else ""
                 detail = f" ({problem.detail})" if problem.detail else ""
-                problems.add(problem.cause, f"{shard.label}/{key or f'#{ordinal}'}{detail}")
+                report.problems.add(problem.cause, f"{shard.label}/{key or f'#{ordinal}'}{detail}")
                 yield None
 
 

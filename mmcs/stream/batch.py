@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 
 def group_id(group: str) -> int:
@@ -27,7 +28,7 @@ class Collate:
     def __call__(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         batch: dict[str, Any] = {}
         for key in samples[0]:
-            if key not in ("position", "epoch", "group", "files"):
+            if key not in ("position", "epoch", "pass", "group", "files"):
                 values = [sample[key] for sample in samples]
                 per_view = key == "texts"
                 batch[key] = [list(view) for view in zip(*values, strict=True)] if per_view else _stack(values)
@@ -78,17 +79,30 @@ def _is_per_view(key: str, value: Any) -> bool:
 
 
 def _stack(values: list[Any]) -> Any:
-    if isinstance(values[0], Tensor):
-        return torch.stack(values)
-    if isinstance(values[0], np.ndarray):
-        return torch.from_numpy(np.stack(values))
-    return values
+    first = values[0]
+    if isinstance(first, np.ndarray):
+        return default_collate([torch.from_numpy(value) for value in values])
+    if not isinstance(first, Tensor):
+        return values
+    # In a worker the batch is made where the main process reads it, which saves a copy. Pictures come from the resize
+    # with interleaved colours and stay so: a plain copy of bytes, and the layout that convolutions want.
+    if first.dim() == 3 and all(_is_interleaved(value) for value in values):
+        return default_collate([value.permute(1, 2, 0) for value in values]).permute(0, 3, 1, 2)
+    return default_collate(values)
+
+
+def _is_interleaved(image: Tensor) -> bool:
+    return not image.is_contiguous() and image.permute(1, 2, 0).is_contiguous()
 
 
 def _merged(values: list[Any], rows: Tensor, pad_id: int) -> Any:
     """The entries of all parts, the i-th of them at row ``rows[i]``; what is no tensor or list is equal in all parts."""
     first = values[0]
     if isinstance(first, Tensor):
+        if first.dim() == 4 and not first.is_contiguous():  # pictures of interleaved colours: see ``_stack``
+            return _merged([value.permute(0, 2, 3, 1).contiguous() for value in values], rows, pad_id).permute(
+                0, 3, 1, 2
+            )
         widths = {value.shape[1:] for value in values}
         shape = first.shape[1:] if len(widths) == 1 else (max(value.shape[1] for value in values),)
         whole = (

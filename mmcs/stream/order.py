@@ -2,7 +2,7 @@
 
 Positions 0 .. N-1 are all that the stream keeps of its place. What stands at a position is drawn from (seed, epoch)
 alone, so the same global batches come out for any number of ranks and workers. Pure arithmetic: no file is touched
-here. Called by ``loader.py``.
+here. Called by ``pipeline.py``; ``mixture.py`` builds the order of several sources out of these.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
+
+from mmcs.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,17 @@ class Shuffle:
     seed: int = 0
     lanes: int = 64
     window: int = 1024
+
+    @property
+    def reach(self) -> int:
+        """No lane reads a sample so many samples before or after its place in the line of shards."""
+        return 2 * self.window
+
+    def __post_init__(self) -> None:
+        if self.lanes < 1 or self.window < 1:
+            raise UserError(
+                f"data.shuffle.lanes and data.shuffle.window are at least 1; got {self.lanes} and {self.window}."
+            )
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,18 @@ class Place:
         return cls()
 
 
+class Spot(NamedTuple):
+    """What stands at a position: sample ``ordinal`` of shard number ``shard`` (as listed), in the ``pass_`` over its source,
+    read by ``lane``; ``following`` is the shard that the lane comes to soon, None where it stays in this one.
+    """
+
+    shard: int
+    ordinal: int
+    pass_: int
+    lane: int
+    following: int | None
+
+
 def steps(total: int, batch: int, start: int = 0) -> range:
     """The global batches of ``batch`` positions that hold one of start … total − 1; the last may be smaller."""
     return range(start // batch if start < total else -(-total // batch), -(-total // batch))
@@ -64,12 +90,17 @@ class EpochOrder:
     and then meet in a batch with probability (G / L − 1) / (window − 1).
 
     Without: position p is the p-th sample of the shards as they are listed.
+
+    Args:
+        epoch: the number of the pass over these shards.
+        source: number of the source among several that are mixed: their orders are drawn independently.
     """
 
-    def __init__(self, sizes: Sequence[int], epoch: int, shuffle: Shuffle | None) -> None:
+    def __init__(self, sizes: Sequence[int], epoch: int, shuffle: Shuffle | None, source: int = 0) -> None:
         self.total = sum(sizes)
         self._shuffle = shuffle
         self._epoch = epoch
+        self._source = source
         self._shards = list(range(len(sizes)))
         self._turn = 0
         self.lanes = 1
@@ -79,13 +110,30 @@ class EpochOrder:
             self._shards = draw.permutation(len(sizes)).tolist()
             self._turn = int(draw.integers(self.total))
         self._ends = list(accumulate(sizes[shard] for shard in self._shards))
+        self._reach = (shuffle or Shuffle()).reach
         self._windows: dict[int, tuple[int, list[int]]] = {}
+
+    def spot(self, position: int) -> Spot:
+        """What stands at a position."""
+        index, left = (position, self.total - position) if self._shuffle is None else self._shuffled(position)
+        slot = bisect_right(self._ends, index)
+        remaining = self._ends[slot] - index
+        soon = remaining <= self._reach and remaining < left
+        following = self._shards[(slot + 1) % len(self._shards)] if soon else None
+        ordinal = index - (self._ends[slot - 1] if slot else 0)
+        return Spot(self._shards[slot], ordinal, self._epoch, position % self.lanes, following)
 
     def locate(self, position: int) -> tuple[int, int]:
         """(number of the shard as listed, number of the sample in it) at a position."""
-        index = position if self._shuffle is None else self._shuffled(position)
-        slot = bisect_right(self._ends, index)
-        return self._shards[slot], index - (self._ends[slot - 1] if slot else 0)
+        return self.spot(position)[:2]
+
+    def share(self, step: int, batch: int, place: Place, worker: int, workers: int) -> list[int]:
+        """The positions of global batch ``step`` that one of a rank's ``workers`` reads."""
+        return [
+            position
+            for position in self.positions(step, batch, place)
+            if self.worker(position, place.world_size, workers) == worker
+        ]
 
     def positions(self, step: int, batch: int, place: Place) -> range:
         """The positions that a rank has of global batch ``step`` of ``batch`` samples: those ≡ rank mod world size.
@@ -103,8 +151,8 @@ class EpochOrder:
             return (position % self.lanes) // world_size % workers
         return position // world_size % workers
 
-    def _shuffled(self, position: int) -> int:
-        """The place on the line of shards of the sample at a position."""
+    def _shuffled(self, position: int) -> tuple[int, int]:
+        """The place on the line of shards of the sample at a position, and how far from there to the end of its lane."""
         assert self._shuffle is not None
         step, lane = divmod(position, self.lanes)
         shortest, longer = divmod(self.total, self.lanes)
@@ -116,10 +164,12 @@ class EpochOrder:
         if held != window:
             order = self._generator(lane, window).permutation((window + 1) * length // windows - first).tolist()
             self._windows[lane] = (window, order)
-        return (begin + first + order[step - first] + self._turn) % self.total
+        offset = first + order[step - first]
+        return (begin + offset + self._turn) % self.total, length - offset
 
     def _generator(self, *which: int) -> np.random.Generator:
         """The generator of (seed, epoch) for the epoch itself, or for one window of one lane."""
         assert self._shuffle is not None
-        key = np.random.SeedSequence(self._shuffle.seed, spawn_key=(self._epoch, *which))
+        entropy = [self._shuffle.seed, self._source] if self._source else self._shuffle.seed
+        key = np.random.SeedSequence(entropy, spawn_key=(self._epoch, *which))
         return np.random.Generator(np.random.Philox(key))

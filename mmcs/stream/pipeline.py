@@ -15,13 +15,15 @@ from torch.utils.data import get_worker_info
 
 from mmcs.errors import MmcsError
 from mmcs.stream.batch import Collate
-from mmcs.stream.drops import BadSample
+from mmcs.stream.drops import BadSample, Drop
+from mmcs.stream.mixture import MixedOrder, Mixture, epoch_order
 from mmcs.stream.order import EpochOrder, Place, Shuffle, steps
+from mmcs.stream.read import ReadSample
 from mmcs.stream.sources import Shard
+from mmcs.stream.watch import Watch
 
 SampleStage = Callable[[dict[str, Any]], dict[str, Any]]
 BatchStage = Callable[[dict[str, Any]], dict[str, Any]]
-Drop = tuple[str, str, str]
 
 
 class Schedule:
@@ -40,36 +42,37 @@ class Schedule:
         batch_size: int,
         place: Place,
         begin: torch.Tensor,
+        mixture: Mixture | None = None,
     ) -> None:
         self.shards = shards
         self.sizes = sizes
         self.shuffle = shuffle
+        self.mixture = mixture
         self.batch_size = batch_size * place.world_size
         self.place = place
         self.begin = begin
 
     def __call__(self) -> Iterator[tuple[int, list[dict[str, Any]]]]:
         epoch, start = self.begin.tolist()
-        order = EpochOrder(self.sizes, epoch, self.shuffle)
+        order = epoch_order(self.sizes, epoch, self.shuffle, self.mixture)
         info = get_worker_info()
-        mine, workers = (info.id, info.num_workers) if info is not None else (0, 1)
+        worker, workers = (info.id, info.num_workers) if info is not None else (0, 1)
         for step in steps(order.total, self.batch_size, start):
-            positions = [
-                position
-                for position in order.positions(step, self.batch_size, self.place)
-                if position >= start and order.worker(position, self.place.world_size, workers) == mine
-            ]
-            yield epoch, [self.sample(order, epoch, position) for position in positions]
+            positions = order.share(step, self.batch_size, self.place, worker, workers)
+            yield epoch, [self.sample(order, epoch, position) for position in positions if position >= start]
 
-    def sample(self, order: EpochOrder, epoch: int, position: int) -> dict[str, Any]:
+    def sample(self, order: EpochOrder | MixedOrder, epoch: int, position: int) -> dict[str, Any]:
         """What the first sample stage gets."""
-        shard, ordinal = order.locate(position)
+        spot = order.spot(position)
         return {
             "position": position,
             "epoch": epoch,
-            "origin": self.shards[shard],
-            "ordinal": ordinal,
-            "promised": self.sizes[shard],
+            "pass": spot.pass_,
+            "origin": self.shards[spot.shard],
+            "ordinal": spot.ordinal,
+            "promised": self.sizes[spot.shard],
+            "lane": spot.lane,
+            "following": None if spot.following is None else self.shards[spot.following],
         }
 
 
@@ -77,9 +80,13 @@ class Prepare:
     """(epoch, samples) → part of a batch: through the sample stages, ``Collate``, and the batch stages.
 
     An error that shall stop the run is returned, not raised: a DataLoader would make its stack trace the message.
+
+    Attributes:
+        watch: where a worker notes which sample it is at; None outside workers.
     """
 
     def __init__(self, stages: Sequence[SampleStage], batch_stages: Sequence[BatchStage]) -> None:
+        self.watch: Watch | None = None
         self.stages = list(stages)
         self.batch_stages: list[Callable[[Any], dict[str, Any]]] = [Collate(), *batch_stages]
 
@@ -89,10 +96,14 @@ class Prepare:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # images are small: a pool costs more than it gives
         try:
+            for stage in self.stages:
+                if isinstance(stage, ReadSample):
+                    stage.upcoming(samples)
             kept = [done for sample in samples if (done := self._through_stages(sample, dropped)) is not None]
             batch: Any = kept if kept else {"position": torch.empty(0, dtype=torch.int64)}
             for stage in self.batch_stages if kept else ():
-                batch = _run(stage, batch, "a batch")
+                batch = _run(stage, batch, f"a batch of {len(kept)} samples that ends with {_name(kept[-1])}")
+            self._note("")
         except (MmcsError, OSError, _Failed) as error:
             return error
         finally:
@@ -101,19 +112,32 @@ class Prepare:
 
     def _through_stages(self, sample: dict[str, Any], dropped: list[Drop]) -> dict[str, Any] | None:
         """The finished sample, or None with its cause in ``dropped``; position and epoch stay, whatever stages do."""
-        shard, place = sample["origin"].label, {"position": sample["position"], "epoch": sample["epoch"]}
-        key = ""
+        shard, place = sample["origin"].label, {key: sample[key] for key in ("position", "epoch", "pass")}
+        key = f"#{sample['ordinal']}"
+        noted = ""
         for stage in self.stages:
             before = sample
+            what = f"the sample {shard}/{key}"
+            if what != noted:
+                self._note(what)
+                noted = what
             try:
-                sample = _run(stage, before, f"the sample {shard}/{key}")
+                sample = _run(stage, before, what)
             except BadSample as bad:
-                dropped.append((bad.cause, shard, before.get("key", key)))
+                dropped.append(Drop(bad.cause, shard, before.get("key", key), bad.detail))
                 return None
             finally:
-                dropped += [("not in sizes.json", shard, beyond) for beyond in before.pop("surplus", ())]
+                dropped += [Drop("not in sizes.json", shard, beyond) for beyond in before.pop("surplus", ())]
             key = sample.get("key", key)
         return sample | place
+
+    def _note(self, what: str) -> None:
+        if self.watch is not None:
+            self.watch.note(what)
+
+
+def _name(sample: dict[str, Any]) -> str:
+    return sample.get("identity") or f"position {sample['position']}"
 
 
 class _Failed(RuntimeError):

@@ -1,17 +1,20 @@
 """The first stage: a place in a shard → the bytes of the sample that lies there.
 
-Shards are indexed when first touched and only the files that are asked for are read. What the bytes mean is decided
-in ``parse.py`` and ``decode.py``.
+Shards are indexed when first touched and only the files that are asked for are read; a shard that lies elsewhere is
+fetched whole, ahead of time where the order tells what comes (``remote.py``). What the bytes mean is decided in
+``parse.py`` and ``decode.py``.
 """
 
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mmcs.stream.drops import BadSample
+from mmcs.stream.order import Shuffle
+from mmcs.stream.remote import Access, Fetcher
 from mmcs.stream.sources import Shard
 from mmcs.stream.tar import ShardIndex, index_shard
 
@@ -22,96 +25,156 @@ _MOST_INDEXED = 1_000_000
 _MOST_OPEN = 100
 
 
+class _Open:
+    """A shard in use: its index, a descriptor to read from, and when each lane last read from it."""
+
+    def __init__(self, shard: Shard, descriptor: int) -> None:
+        self.fetched = shard.remote
+        self.descriptor = descriptor
+        self.index = index_shard(descriptor)
+        self.last_read: dict[int, int] = {}
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
 class ReadSample:
     """Sample stage: ``origin`` (Shard), ``ordinal``, ``promised`` (the shard's size) → identity and raw files.
 
-    Sets "source", "shard", "key", "identity" (source/shard/key) and "files": {extension: bytes}. When the last
-    promised sample of a shard is read and more follow, "surplus" holds the keys of those that no position reaches.
+    Sets "source", "shard", "key", "identity" (source/shard/key), "files": {extension: bytes}, and "caption_field" where the
+    source has one. When the last promised sample of a shard is read and more follow, "surplus" holds the keys of those
+    that no position reaches.
 
     Args:
+        access: how shards that lie elsewhere are reached.
         extensions: the files to read, by extension; without the image ones no image is touched.
+        reach: a lane that has read so many samples since it touched a shard is done with it (``Shuffle.reach``).
         largest_image, largest_text: bytes; a larger file is not read.
 
     Raises:
-        BadSample: missing, damaged or too large.
+        BadSample: missing, damaged, too large, or not to be had.
+        DataError: a host from which nothing can be had at all.
     """
+
+    _epoch: int
 
     def __init__(
         self,
         *,
+        access: Access | None = None,
         extensions: Sequence[str] = (*IMAGE_EXTENSIONS, *TEXT_EXTENSIONS),
+        reach: int = Shuffle().reach,
         largest_image: int = 64 << 20,
         largest_text: int = 4 << 20,
     ) -> None:
         self._limits = {name: largest_text if name in TEXT_EXTENSIONS else largest_image for name in extensions}
+        self._largest_text = largest_text
+        self._access = access or Access()
+        self._reach = reach
         self._forget()
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         shard: Shard = sample.pop("origin")
-        number, promised = sample.pop("ordinal"), sample.pop("promised")
+        number, promised, lane = sample.pop("ordinal"), sample.pop("promised"), sample.pop("lane", 0)
+        sample.pop("following", None)
         sample |= {"source": shard.source, "shard": shard.name, "key": f"#{number}"}
         try:
-            index = self._index(shard.path)
-            if number == promised - 1 and len(index) > promised:
+            held = self._held(shard)
+            index = held.index
+            self._reads[lane] += 1
+            held.last_read[lane] = self._reads[lane]
+            if shard.estimated and len(index):  # no matter how many it was taken to hold: pass for pass all are read
+                number = (sample["pass"] * promised + number) % len(index)
+            elif number == promised - 1 and len(index) > promised:
                 sample["surplus"] = index.keys[promised:]
             if number >= len(index):
                 raise BadSample(index.ending or "missing", f"the shard holds {len(index)} of {promised}")
             sample["key"] = index.keys[number]
             sample["identity"] = f"{shard.label}/{sample['key']}"
             if number in index.damage:
-                raise BadSample(index.damage[number])
-            sample["files"] = self._files(shard.path, index.members(number))
+                raise BadSample(index.damage[number], index.details.get(number, ""))
+            sample["files"] = self._files(held, number, shard.caption)
         except OSError as error:
             raise BadSample("unreadable archive", str(error)) from error
+        if shard.caption is not None:
+            sample["caption_field"] = shard.caption
         return sample
 
-    def _files(self, path: str, members: dict[str, tuple[int, int]]) -> dict[str, bytes]:
+    def upcoming(self, samples: Iterable[dict[str, Any]]) -> None:
+        """Begins to fetch the shards of samples that are read next, side by side and in the background."""
+        for sample in samples:
+            if sample["epoch"] != self._epoch:  # what could not be had is tried again in each epoch
+                self._epoch = sample["epoch"]
+                self._fetcher.forget_failures()
+            for shard in (sample["origin"], sample.get("following")):
+                if shard is not None and shard.remote and shard.path not in self._open:
+                    self._fetcher.begin(shard.path)
+
+    def index(self, shard: Shard) -> ShardIndex:
+        """Where the samples of a shard lie.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return self._held(shard).index
+
+    def length(self, shard: Shard) -> int:
+        """Bytes of a shard. Raises OSError as ``index`` does."""
+        return os.fstat(self._held(shard).descriptor).st_size
+
+    def _files(self, held: _Open, number: int, caption: str | None) -> dict[str, bytes]:
         files = {}
-        for extension, (offset, size) in members.items():
-            limit = self._limits.get(extension)
+        for extension, (offset, size) in held.index.members(number).items():
+            limit = self._largest_text if f".{extension}" == caption else self._limits.get(extension)
             if limit is None:
                 continue
             if size > limit:
                 raise BadSample("file too large", f".{extension} has {size:,} bytes, more than {limit:,}")
-            content = os.pread(self._open(path), size, offset)
+            content = os.pread(held.descriptor, size, offset)
             if len(content) < size:  # the file was cut after it was indexed
                 raise BadSample("truncated archive", f".{extension}")
             files[extension] = content
         return files
 
-    def _index(self, path: str) -> ShardIndex:
-        index = self._indices.get(path)
-        if index is None:
-            index = self._indices[path] = index_shard(path)
-            self._indexed += len(index)
-            while self._indexed > _MOST_INDEXED and len(self._indices) > 1:
-                self._indexed -= len(self._indices.popitem(last=False)[1])
-        else:
-            self._indices.move_to_end(path)
-        return index
+    def _held(self, shard: Shard) -> _Open:
+        held = self._open.get(shard.path)
+        if held is not None:
+            self._open.move_to_end(shard.path)
+            return held
+        self._release()
+        path = shard.path
+        held = _Open(shard, self._fetcher.open(path) if shard.remote else os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        self._open[path] = held
+        self._indexed += len(held.index)
+        while len(self._open) > 1 and self._indexed > _MOST_INDEXED:
+            self._close(next(iter(self._open)))
+        return held
 
-    def _open(self, path: str) -> int:
-        descriptor = self._descriptors.get(path)
-        if descriptor is None:
-            descriptor = self._descriptors[path] = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-            if len(self._descriptors) > _MOST_OPEN:
-                os.close(self._descriptors.popitem(last=False)[1])
-        else:
-            self._descriptors.move_to_end(path)
-        return descriptor
+    def _release(self) -> None:
+        """Lets go of shards that were fetched and are read to their end, and of local ones beyond the bound."""
+        done = [
+            path
+            for path, held in self._open.items()
+            if held.fetched and all(self._reads[lane] - last > self._reach for lane, last in held.last_read.items())
+        ]
+        local = [path for path, held in self._open.items() if not held.fetched]
+        for path in (*done, *local[: len(local) - _MOST_OPEN + 1 if len(local) >= _MOST_OPEN else 0]):
+            self._close(path)
+
+    def _close(self, path: str) -> None:
+        self._indexed -= len(self._open.pop(path).index)
 
     def _forget(self) -> None:
-        self._indices: OrderedDict[str, ShardIndex] = OrderedDict()
-        self._descriptors: OrderedDict[str, int] = OrderedDict()
+        self._fetcher = Fetcher(self._access)
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._reads: Counter[int] = Counter()
         self._indexed = 0
+        self._epoch = -1
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_limits": self._limits}
+        kept = ("_limits", "_largest_text", "_access", "_reach")
+        return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._forget()
-
-    def __del__(self) -> None:
-        for descriptor in getattr(self, "_descriptors", {}).values():
-            os.close(descriptor)

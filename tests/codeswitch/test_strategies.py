@@ -271,7 +271,7 @@ def test_translate_falls_back_as_configured_in_the_drawn_language():
 
 
 def sample(epoch=0, identity="stamps/00000/1", english=("a red dog",), **captions):
-    return {"epoch": epoch, "identity": identity, "captions": {"en": list(english), **captions}}
+    return {"epoch": epoch, "pass": epoch, "identity": identity, "captions": {"en": list(english), **captions}}
 
 
 def texts_of(stages, **fields):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mmcs.errors import DataError, UserError
-from mmcs.stream.sources import expand, sizes
+from mmcs.stream.remote import Access
+from mmcs.stream.sources import expand, known_sizes, sizes
 
 
 def names(shards):
@@ -63,8 +64,8 @@ def test_links_keep_the_name_that_the_user_gave(make_shards, tmp_path):
         ("nowhere/*.tar", r"nowhere/\*\.tar does not exist"),
         ("a/{00000..00009.tar", "do not close"),
         ("pipe:cat a.tar", "shell command"),
-        ("s3://bucket/{00000..00009}.tar", "over s3"),
-        ("https://example.org/a.tar", "over https"),
+        ("https://example.org/a{.tar", "do not close"),
+        ("nowhere.txt", r"list of shards nowhere\.txt does not exist"),
         ("", "No shards are named"),
         ([], "No shards are named"),
     ],
@@ -73,6 +74,39 @@ def test_mistakes_are_one_sentence(given, sentence, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=sentence):
         expand(given)
+
+
+def test_addresses_are_taken_at_their_word():
+    """Nothing is asked of the network; a source is named by its last two folders, and a query is no part of a name."""
+    shards = expand(["s3://bucket/laion/train/{00000..00002}.tar", "https://host/laion/train/9.tar?key=a*b"])
+    assert [shard.path for shard in shards[:3]] == [f"s3://bucket/laion/train/0000{n}.tar" for n in range(3)]
+    assert names(shards) == [
+        ("laion/train", "00000"),
+        ("laion/train", "00001"),
+        ("laion/train", "00002"),
+        ("laion/train~2", "9"),
+    ]
+    assert all(shard.remote for shard in shards)
+
+
+def test_a_command_is_a_shard_only_where_it_is_allowed():
+    shards = expand("pipe:aws s3 cp s3://b/{0..1}.tar - :: cat", Access(allow_pipe=True))
+    assert [shard.path for shard in shards] == [f"pipe:aws s3 cp s3://b/{n}.tar - :: cat" for n in range(2)]
+    assert [shard.name[:2] for shard in shards] == ["0-", "1-"] and len({shard.label for shard in shards}) == 2
+
+
+def test_a_list_in_a_file(make_shards, tmp_path):
+    """Relative to the list, whatever the current folder; every notation, remarks and empty lines in it."""
+    shards = make_shards([1, 1, 1])
+    (tmp_path / "set/shards.txt").write_text("# some\n\ntrain/{00000,00001}.tar\n" + shards[2].path + "\n")
+    assert expand(tmp_path / "set/shards.txt") == shards
+    assert expand(str(tmp_path / "set/shards.txt") + "::" + str(make_shards([1], "other/train")[0].path))[:3] == shards
+    (tmp_path / "set/again.txt").write_text("shards.txt\n")
+    with pytest.raises(UserError, match=r"again\.txt, line 1: a list of shards cannot name another list"):
+        expand(tmp_path / "set/again.txt")
+    (tmp_path / "set/none.list").write_text("# nothing\n")
+    with pytest.raises(UserError, match="names none"):
+        expand(tmp_path / "set/none.list")
 
 
 def test_a_folder_without_shards_names_those_inside_it(make_shards, tmp_path):
@@ -97,6 +131,18 @@ def test_sizes_come_from_the_file_or_a_count(make_shards, tmp_path, capsys):
     path.unlink()
     assert sizes(shards) == [2, 1, 3]
     assert capsys.readouterr().out == "", "progress goes to standard error"
+
+
+def test_sizes_come_from_img2dataset(make_shards):
+    """Its statistics are believed where there is no sizes.json; a shard without a number in them is counted."""
+    shards = make_shards([2, 1, 3])
+    folder = Path(shards[0].path).parent
+    (folder / "00000_stats.json").write_text('{"count": 9, "successes": 8}')
+    (folder / "00001_stats.json").write_text('{"count": 9}')
+    assert known_sizes(shards) == [2, 1, 3], "sizes.json comes first"
+    (folder / "sizes.json").unlink()
+    assert known_sizes(shards) == [8, None, None]
+    assert sizes(shards) == [8, 1, 3]
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '{"00000.tar": "2"}', '{"00000.tar": -1}', '{"00000.tar": true}'])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +123,8 @@ def test_resume_from_every_position_gives_the_tail(make_shards, workers):
         first = loader(shards, batch=4, epoch=3, num_workers=0)
         taken = [batch for _, batch in zip(range(done), first, strict=False)]
         state = json.loads(json.dumps(first.state_dict()))
-        assert state == {"epoch": 3, "consumed": min(4 * done, 33), "total": 33} and len(taken) == done
+        here = {"epoch": 3, "consumed": min(4 * done, 33), "total": 33, "batch": 4}
+        assert state == here | {"order": state["order"]} and len(taken) == done
         if workers and done % 3:
             continue
         second = loader(shards, batch=4, num_workers=workers)
@@ -160,15 +163,46 @@ def test_a_skipped_sample_is_not_read(make_shards):
             return sample
 
     stream = loader(make_shards([20]), batch=4, stages=[*TEXT, Note()])
-    stream.load_state_dict({"epoch": 0, "consumed": 12, "total": 20})
+    stream.load_state_dict(stream.state_dict() | {"consumed": 12})
     list(stream)
     assert read == list(range(12, 20))
 
 
 def test_a_state_of_other_data_is_refused(make_shards):
-    stream = loader(make_shards([20]))
+    """And taken for the same: another number of ranks or workers, as long as the global batch is the same."""
+    shards = make_shards([12, 8])
+    state = loader(shards).state_dict()
+    loader(shards, ranks=3, rank=1, num_workers=2).load_state_dict(state)
     with pytest.raises(UserError, match="taken in 21 samples, now there are 20"):
-        stream.load_state_dict({"epoch": 0, "consumed": 12, "total": 21})
+        loader(shards).load_state_dict(state | {"total": 21})
+    for other in (
+        loader(shards, shuffle=None),
+        loader(shards, shuffle=Shuffle(seed=5, lanes=8, window=4)),
+        loader(shards, shuffle=Shuffle(seed=4, lanes=8, window=5)),
+        loader(shards[::-1]),
+        loader([replace(shard, source="other/train") for shard in shards]),
+    ):
+        with pytest.raises(UserError, match="taken in another order"):
+            other.load_state_dict(state)
+    with pytest.raises(UserError, match=r"must stay 12, as in the checkpoint, .* now it is 4 × 2"):
+        loader(shards, batch=8, ranks=2).load_state_dict(state)
+
+
+def test_waiting_is_measured(make_shards):
+    """All of a slow stage's time without workers; what the consumer does meanwhile is not counted."""
+
+    class Slow:
+        def __call__(self, sample):
+            time.sleep(0.002)
+            return sample
+
+    stream = loader(make_shards([24]), stages=[*TEXT, Slow()])
+    began, elsewhere = time.perf_counter(), 0.0
+    for _ in stream:
+        paused = time.perf_counter()
+        time.sleep(0.05)
+        elsewhere += time.perf_counter() - paused
+    assert 24 * 0.002 <= stream.waited <= time.perf_counter() - began - elsewhere
 
 
 def test_a_pass_that_is_left_early_does_not_disturb_the_next(make_shards):
@@ -275,7 +309,7 @@ def test_every_drop_is_counted_once_with_its_cause(tmp_path, ranks, workers):
         "set/train/00003/a",
         "set/train/00003/b",
     ]
-    assert sorted(drop for batch in batches for drop in batch["dropped"]) == [
+    assert sorted(drop[:3] for batch in batches for drop in batch["dropped"]) == [
         ("bad json", "set/train/00000", "6"),
         ("bad utf-8", "set/train/00000", "5"),
         ("empty caption", "set/train/00000", "4"),
@@ -296,7 +330,7 @@ def test_a_sizes_json_that_promises_too_much_never_hangs(make_shards):
     for workers in (0, 2):
         batches = list(loader(shards, batch=8, num_workers=workers))
         assert sum(len(batch["position"]) for batch in batches) == 10
-        assert [cause for batch in batches for cause, _, _ in batch["dropped"]] == ["missing"] * 15
+        assert [drop.cause for batch in batches for drop in batch["dropped"]] == ["missing"] * 15
         assert len(batches) == 4
 
 
