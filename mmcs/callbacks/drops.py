@@ -68,8 +68,8 @@ class DropReport(Callback):
         self._tell(trainer, final=True)
         self._check(trainer, final=True)
         self._write(trainer)
-        for name, value in self._figures().items():
-            pl_module.log(f"data/dropped/{name}", value, rank_zero_only=True)
+        for name, value in self._figures().items():  # equal on all ranks: the largest is the one
+            pl_module.log(f"data/dropped/{name}", value, sync_dist=True, reduce_fx="max")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self._look()  # every rank takes part in saving

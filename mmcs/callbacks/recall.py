@@ -62,9 +62,8 @@ class RecallPerLanguage(Callback):
             means = language_means(per_language, self.seen)
             for language, figures in {**per_language, **means}.items():
                 for figure, value in figures.items():
-                    pl_module.log(
-                        f"val/{name}/{language}/{figure}", value, add_dataloader_idx=False, rank_zero_only=False
-                    )
+                    # Equal on all ranks; Lightning warns once a figure where ranks are not asked.
+                    pl_module.log(f"val/{name}/{language}/{figure}", value, add_dataloader_idx=False, sync_dist=True)
             metric.reset()
             shown = {
                 key: values["image_retrieval_recall@10"]
