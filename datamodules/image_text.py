@@ -121,11 +121,12 @@ class ImageTextDataModule(LightningDataModule):
 
     def fill_features(self, epochs: int) -> None:
         """Computes what locked trunks yield for everything that ``epochs`` epochs and the validation will read."""
-        self.locked.fill_images(self.data.shards, self.data.sizes, self.decode)
+        data, workers = self.data, self.num_workers
+        self.locked.fill_images(data.shards, data.sizes, self.decode, access=self.access, num_workers=workers)
         if self.texts_bounded:
             self.locked.fill_texts(self._texts(epochs))
         for suite in self.suites:
-            fill_suite(suite, self.locked, self.decode)
+            fill_suite(suite, self.locked, self.decode, workers)
 
     def _texts(self, epochs: int) -> Iterator[str]:
         mixture = self.data.mixture

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmcs.errors import MmcsError, UserError, exit_code_of, report
+from mmcs.orphans import end_with_parent
 
 RESOLVED = "--resolved"  # how a process of a multi-device run is told its configuration
 FAILURE = ".failure.json"  # how it tells the launching process what went wrong
@@ -32,8 +33,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _hydra(arguments: list[str]) -> int:
-    from mmcs.config import compose_config, conf_dir, resolve
+    from mmcs.config import compose_config, conf_dir, quoted, resolve
 
+    arguments = [argument if argument.startswith("-") else quoted(argument) for argument in arguments]
     if not {"-m", "--multirun", "-h", "--help", "--hydra-help", "--cfg", "-c"} & set(arguments):
         # Composed once before Hydra does, so that a mistake is answered in a sentence and leaves no folder behind.
         overrides = [a for a in arguments if not a.startswith(("-", "hydra.", "hydra/"))]
@@ -71,6 +73,12 @@ def launch(config: dict[str, Any], folder: Path) -> float | None:
 
     Returns the best monitored validation figure (the objective of a sweep), None without one.
     """
+    from mmcs.resume import checkpoint_of
+
+    checkpoint = checkpoint_of(config["resume"], folder)
+    if config["resume"] == "auto" and checkpoint is None:
+        print(f"mmcs-train: note: resume=auto: {folder} has no checkpoint yet, the run begins.", file=sys.stderr)
+    config = {**config, "resume": checkpoint and str(checkpoint)}
     devices = config["trainer"].get("devices", 1)
     processes = len(devices) if isinstance(devices, list) else devices
     if processes in (1, "1", "auto") or "LOCAL_RANK" in os.environ:
@@ -92,6 +100,7 @@ def _launch_processes(config: dict[str, Any], folder: Path, processes: int) -> f
 
     folder.mkdir(parents=True, exist_ok=True)
     resolved, failure, objective = folder / ".resolved.json", folder / FAILURE, folder / ".objective.json"
+    failure.unlink(missing_ok=True)  # of a run that was killed
     resolved.write_text(json.dumps(config))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     tree = LaunchConfig(
@@ -122,6 +131,7 @@ def _launch_processes(config: dict[str, Any], folder: Path, processes: int) -> f
 
 
 def _child(folder: Path) -> int:
+    end_with_parent()
     try:
         objective = run(json.loads((folder / ".resolved.json").read_text()), folder)
         if os.environ["RANK"] == "0":
@@ -131,8 +141,17 @@ def _child(folder: Path) -> int:
         code = exit_code_of(error)
         if code is None:
             raise
-        (folder / FAILURE).write_text(json.dumps({"sentence": str(error), "code": code}))
+        _tell(folder / FAILURE, {"sentence": str(error), "code": code})
         return code
+
+
+def _tell(path: Path, told: dict[str, Any]) -> None:
+    """Leaves word of a failure, unless another process has: the first knows why, the others fail because it did."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(told))
+    with contextlib.suppress(FileExistsError):
+        os.link(partial, path)
+    partial.unlink()
 
 
 def run(config: dict[str, Any], folder: Path) -> float | None:

@@ -55,6 +55,15 @@ class SwitchPreview(Callback):
             pl_module.log("train/unchanged_captions", self.unchanged / samples, sync_dist=True)
         self._clear()
 
+    def state_dict(self) -> dict[str, Any]:
+        """The counts of an epoch that is left in its middle (the first rank's, where there are several)."""
+        counts = {"words": self.words, "samples": self.samples, "unchanged": self.unchanged}
+        return {**counts, "replaced": dict(self.replaced)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.words, self.samples, self.unchanged = (state_dict[name] for name in ("words", "samples", "unchanged"))
+        self.replaced = Counter(state_dict["replaced"])
+
     def _show(self, trainer: Trainer, batch: Any) -> None:
         rows = list(zip(batch["english"], *batch["texts"], strict=True))[: self.captions]
         heads = ["English", *(f"view {i + 1}" for i in range(len(batch["texts"])))]

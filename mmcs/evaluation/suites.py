@@ -180,9 +180,9 @@ def suite_loader(
     return SuiteLoader(loader, [CaptionsByLanguage(suite.languages), locked.text_stage()])
 
 
-def fill_suite(suite: Suite, locked: LockedFeatures, decode: DecodeImage) -> None:
+def fill_suite(suite: Suite, locked: LockedFeatures, decode: DecodeImage, num_workers: int = 0) -> None:
     """Computes what locked trunks yield for a suite."""
-    locked.fill_images(suite.shards, suite.sizes, decode)
+    locked.fill_images(suite.shards, suite.sizes, decode, access=suite.access, num_workers=num_workers)
     by_language = CaptionsByLanguage(suite.languages)
     loader = _caption_loader(suite.shards, suite.sizes, suite.access)
     locked.fill_texts(text for batch in loader for text in by_language(batch)["texts"][0])

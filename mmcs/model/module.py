@@ -55,7 +55,9 @@ class ContrastiveModule(LightningModule):
         """One step: both towers, all views, the loss. Logs the terms under ``train/``."""
         if "group" not in batch:
             first = f" The first is {batch['dropped'][0]}." if batch["dropped"] else ""
-            raise DataError(f"no sample of data.train_shards could be used; `mmcs data inspect SHARDS` says why.{first}")
+            raise DataError(
+                f"no sample of data.train_shards could be used; `mmcs data inspect SHARDS` says why.{first}"
+            )
         images = embed_images(self.towers, batch)
         views = embed_texts(self.towers, batch)
         terms = self.loss(images, views, batch["group"], self.towers.logit_scale.exp())
@@ -65,8 +67,11 @@ class ContrastiveModule(LightningModule):
         self.log("train/logit_scale", self.towers.logit_scale.exp().detach(), batch_size=size)
         return terms["loss"]
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Keeps the temperature at or above 0.01, as OpenCLIP does (Radford et al. 2021, section 2.5)."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Keeps the temperature at or above 0.01, as OpenCLIP does (Radford et al. 2021, section 2.5); within the step, so that
+        every checkpoint holds it so.
+        """
+        super().optimizer_step(*args, **kwargs)
         with torch.no_grad():
             self.towers.logit_scale.clamp_(0, math.log(100))
 

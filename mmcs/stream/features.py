@@ -62,6 +62,10 @@ class FeatureStore:
         self._refresh()
         return len(self._digests)
 
+    def __contains__(self, one: bytes) -> bool:
+        """Whether a digest was there at the last look into the folder."""
+        return bool(self._find([one])[0] >= 0)
+
     def missing(self, digests: Iterable[bytes]) -> list[bytes]:
         """Those of ``digests`` that are not there, each once, in the order in which they first come."""
         self._refresh()
@@ -174,71 +178,78 @@ def fill(
     encode: Callable[[list[Any]], np.ndarray],
     *,
     batch_size: int = 64,
+    pool_size: int = 4096,
     part_size: int = 4096,
-    rank: int = 0,
-    world_size: int = 1,
-    description: str = "features",
+    description: str | None = None,
 ) -> int:
     """Computes what ``store`` lacks and returns how many rows that were.
 
-    Ranks share the work by digest, whatever the order in which each of them sees the items; all of it is there once
-    every rank has returned. A run that is interrupted goes on after the last part written.
+    A run that is interrupted goes on after the last part written. Processes that fill one store at once share it out
+    among themselves beforehand; what two of them compute is kept twice and does no harm.
 
     Args:
-        items: (digest, payload) pairs; may be a generator, and is then never held beyond ``part_size`` payloads.
+        items: (digest, payload) pairs; may be a generator, and is then never held beyond ``pool_size`` payloads.
         encode: B payloads → (B, F).
-        batch_size: payloads per call of ``encode``. Texts are sorted by length first, so that little is padding.
-        part_size: rows between two writes.
-        description: stands before the progress bar (shown by rank 0 alone).
+        batch_size: payloads per call of ``encode``.
+        pool_size: payloads gathered at a time. Texts are sorted by length within, so that little is padding.
+        part_size: rows between two writes (at least so many).
+        description: stands before the progress bar; None: no bar. There is none for a generator.
     """
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     total = None
     if isinstance(items, Sized):
-        total = sum(_rank_of(one, world_size) == rank for one in store.missing(one for one, _ in items))
+        total = len(store.missing(one for one, _ in items))
         if not total:
             return 0
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     done = 0
+    waiting: dict[bytes, np.ndarray] = {}  # computed, not yet written
+
+    def write() -> int:
+        store.add(list(waiting), np.stack(list(waiting.values())))
+        count = len(waiting)
+        waiting.clear()
+        return count
+
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=rank != 0 or not console.is_terminal) as progress:
-        task = progress.add_task(description, total=total)
-        for part in _parts_to_do(store, items, part_size, rank, world_size):
-            if isinstance(part[0][1], str):
-                part.sort(key=lambda item: len(item[1]))
-            rows = []
-            for start in range(0, len(part), batch_size):
-                rows.append(np.asarray(encode([payload for _, payload in part[start : start + batch_size]])))
-                progress.advance(task, len(rows[-1]))
-            store.add([one for one, _ in part], np.concatenate(rows))
-            done += len(part)
-    return done
+    hidden = total is None or description is None or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task(description or "", total=total)
+        for pool in _pools(store, items, pool_size, waiting):
+            if isinstance(pool[0][1], str):
+                pool.sort(key=lambda item: len(item[1]))
+            for start in range(0, len(pool), batch_size):
+                batch = pool[start : start + batch_size]
+                rows = np.asarray(encode([payload for _, payload in batch]))
+                waiting.update(zip((one for one, _ in batch), rows, strict=True))
+                progress.advance(task, len(batch))
+            if len(waiting) >= part_size:
+                done += write()
+    return done + write() if waiting else done
 
 
-def _rank_of(one: bytes, world_size: int) -> int:
-    return int.from_bytes(one[:8], "little") % world_size
-
-
-def _parts_to_do(
-    store: FeatureStore, items: Iterable[tuple[bytes, Any]], part_size: int, rank: int, world_size: int
+def _pools(
+    store: FeatureStore, items: Iterable[tuple[bytes, Any]], pool_size: int, waiting: dict[bytes, np.ndarray]
 ) -> Iterator[list[tuple[bytes, Any]]]:
-    """Missing items of this rank, each once, in lists of ``part_size`` (the last may be shorter)."""
-    part: dict[bytes, Any] = {}
+    """Items that are missing and not among those ``waiting``, each once, in lists of at least ``pool_size`` (the last may be
+    shorter).
+    """
+    pool: dict[bytes, Any] = {}
     glimpse: dict[bytes, Any] = {}  # looked up together: one by one would cost more than the reading
 
     def sift() -> None:
-        part.update((one, glimpse[one]) for one in store.missing(glimpse))
+        pool.update((one, glimpse[one]) for one in store.missing(glimpse) if one not in waiting)
         glimpse.clear()
 
     for one, payload in items:
-        if _rank_of(one, world_size) == rank:
-            glimpse[one] = payload
-        if len(glimpse) >= min(256, part_size):
+        glimpse[one] = payload
+        if len(glimpse) >= min(256, pool_size):
             sift()
-        if len(part) >= part_size:
-            yield list(part.items())
-            part.clear()
+        if len(pool) >= pool_size:
+            yield list(pool.items())
+            pool.clear()
     sift()
-    if part:
-        yield list(part.items())
+    if pool:
+        yield list(pool.items())

@@ -5,7 +5,6 @@ Where a tower is not locked its ordinary stage stands in the list (decoding, tok
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mmcs.progress import track
 from mmcs.stream.decode import DecodeImage, image_file
-from mmcs.stream.drops import BadSample
 from mmcs.stream.features import FeatureStore, digest, fill
 from mmcs.stream.loader import StreamLoader
 from mmcs.stream.order import Place
+from mmcs.stream.pipeline import SampleStage
 from mmcs.stream.read import IMAGE_EXTENSIONS, ReadSample
+from mmcs.stream.remote import Access
 from mmcs.stream.sources import Shard
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class LockedFeatures:
         if folder is not None and towers.text_locked:
             self.texts = FeatureStore(folder, f"text-{towers.text_fingerprint()}")
 
+    @property
+    def any(self) -> bool:
+        """Whether anything is computed beforehand."""
+        return self.images is not None or self.texts is not None
+
     def image_stage(self, decode: DecodeImage) -> LookUpImage | DecodeImage:
         """The sample stage that brings images to the towers."""
         return decode if self.images is None else LookUpImage(self.images, decode)
@@ -88,33 +94,41 @@ class LockedFeatures:
             return self.towers.tokenise
         return LookUpTexts(self.texts, self._encode_texts([""]).shape[1])
 
-    def fill_images(self, shards: Sequence[Shard], sizes: Sequence[int], decode: DecodeImage) -> None:
-        """Encodes the images of ``shards`` that are not there yet; ranks share the work and wait for each other."""
+    def fill_images(
+        self,
+        shards: Sequence[Shard],
+        sizes: Sequence[int],
+        decode: DecodeImage,
+        *,
+        access: Access | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        """Encodes the images of ``shards`` that are not there yet; ranks share the work and wait for each other.
+
+        Args:
+            access: to shards that lie elsewhere.
+            num_workers: processes per rank that read and decode.
+        """
         if self.images is None:
             return
-        store, place = self.images, Place.here()
-
-        def missing() -> Iterator[tuple[bytes, torch.Tensor]]:
-            loader = StreamLoader(
-                shards, sizes, [ReadSample(extensions=IMAGE_EXTENSIONS), DigestImage()], batch_size=256
-            )
-            for batch in loader:
-                wanted = set(store.missing(batch.get("digest", ())))
-                for one, sample in zip(batch.get("digest", ()), batch.get("raw", ()), strict=True):
-                    if one in wanted:
-                        with contextlib.suppress(BadSample):  # counted where it is trained or evaluated on
-                            yield one, decode(sample)["image"]
-
+        store, first = self.images, Place.here().rank == 0
+        size = self.towers.preprocess.size
+        stages: list[SampleStage] = [
+            ReadSample(access=access, extensions=IMAGE_EXTENSIONS),
+            DecodeMissing(store, decode, size),
+        ]
+        len(store)  # reads the index, before there are workers: they share it
+        loader = StreamLoader(shards, sizes, stages, batch_size=256, num_workers=num_workers)  # a rank's own positions
+        batches = track(loader, "image features", len(loader)) if first else loader
+        on_cpu = self.towers.logit_scale.device.type == "cpu"
+        batch_size = 8 if on_cpu else 256  # what caches hold, and what fills a GPU
         fill(
             store,
-            missing(),
+            _decoded(batches),
             self._encode_images,
-            batch_size=8
-            if self.towers.logit_scale.device.type == "cpu"
-            else 256,  # what caches hold, and what fills a GPU
-            rank=place.rank,
-            world_size=place.world_size,
-            description="image features",
+            batch_size=batch_size,
+            pool_size=batch_size,  # encoded while the workers decode on
+            part_size=512 if on_cpu else 4096,
         )
         _wait()
 
@@ -124,14 +138,8 @@ class LockedFeatures:
             return
         place = Place.here()
         items = [(digest(text), text) for text in dict.fromkeys(texts)]
-        fill(
-            self.texts,
-            items,
-            self._encode_texts,
-            rank=place.rank,
-            world_size=place.world_size,
-            description="text features",
-        )
+        mine = [item for item in items if int.from_bytes(item[0][:8], "little") % place.world_size == place.rank]
+        fill(self.texts, mine, self._encode_texts, description="text features" if place.rank == 0 else None)
         _wait()
 
     @torch.inference_mode()
@@ -146,11 +154,32 @@ class LockedFeatures:
         return self.towers.text_features(tokens).float().cpu().numpy()
 
 
-class DigestImage:
-    """Sample stage: adds "digest" of the image's bytes, and keeps the sample for decoding under "raw"."""
+class DecodeMissing:
+    """Sample stage: "digest" of the image's bytes, and "image" uint8 (3, H, W), blank where ``store`` has its features:
+    "decoded" tells.
+
+    Args:
+        size: H, W.
+    """
+
+    def __init__(self, store: FeatureStore, decode: DecodeImage, size: tuple[int, int]) -> None:
+        self.store = store
+        self.decode = decode
+        self.size = size
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
-        return {**sample, "digest": digest(image_file(sample)), "raw": sample, "group": ""}
+        one = digest(image_file(sample))
+        known = one in self.store
+        image = torch.zeros(3, *self.size, dtype=torch.uint8) if known else self.decode(sample)["image"]
+        return {"digest": one, "decoded": not known, "image": image}
+
+
+def _decoded(batches: Iterable[dict[str, Any]]) -> Iterator[tuple[bytes, torch.Tensor]]:
+    """(digest, image) of what was decoded; what could not be is counted where it is trained or evaluated on."""
+    for batch in batches:
+        for i, one in enumerate(batch.get("digest", ())):
+            if batch["decoded"][i]:
+                yield one, batch["image"][i]
 
 
 def _wait() -> None:

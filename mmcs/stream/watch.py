@@ -72,7 +72,7 @@ class Watch:
         _listen()
         while True:
             try:
-                part = next(parts)
+                got = [next(parts)]
             except StopIteration:
                 return
             except (RuntimeError, OSError, EOFError) as error:
@@ -80,7 +80,7 @@ class Watch:
                     raise
                 _raise_for_dead(getattr(parts, "_workers", ()))
                 raise
-            yield part
+            yield got.pop()  # kept here, a part that is an error would keep the workers until they are timed out
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_notes": self._notes, "_note": None}

@@ -67,18 +67,19 @@ def test_fill_encodes_what_is_missing_once_and_only_once(tmp_path: Path) -> None
     assert fill(store, generator, watched, batch_size=7, part_size=20) == 30
     assert fill(store, items(80), watched) == 0
     assert sorted(seen) == sorted(text for _, text in items(80))
+    assert fill(FeatureStore(tmp_path, "pools"), iter(items(80) * 2), encode, pool_size=4, part_size=30) == 80
     np.testing.assert_array_equal(store.lookup([one for one, _ in items(80)]), encode([text for _, text in items(80)]))
 
 
-def _rank(folder: Path, rank: int) -> None:
-    fill(FeatureStore(folder, "k"), items(400), encode, batch_size=8, part_size=16, rank=rank, world_size=2)
+def _half(folder: Path, rank: int) -> None:
+    fill(FeatureStore(folder, "k"), items(400)[rank::2], encode, batch_size=8, part_size=16)
 
 
 def _everything(folder: Path, _: int) -> None:
     fill(FeatureStore(folder, "k"), items(400), encode, batch_size=8, part_size=16)
 
 
-@pytest.mark.parametrize("work", [_rank, _everything], ids=["shared out", "both do all"])
+@pytest.mark.parametrize("work", [_half, _everything], ids=["shared out", "both do all"])
 def test_two_processes_fill_one_store_at_once(tmp_path: Path, work) -> None:
     context = multiprocessing.get_context("fork")
     processes = [context.Process(target=work, args=(tmp_path, rank)) for rank in range(2)]
@@ -97,7 +98,7 @@ def _slow(folder: Path) -> None:
         time.sleep(0.005)
         return encode(texts)
 
-    fill(FeatureStore(folder, "k"), items(4000), slowly, batch_size=4, part_size=8)
+    fill(FeatureStore(folder, "k"), items(4000), slowly, batch_size=4, pool_size=8, part_size=8)
 
 
 def test_a_killed_fill_goes_on_where_it_was(tmp_path: Path) -> None:
