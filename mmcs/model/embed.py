@@ -5,9 +5,10 @@ The LightningModule and the evaluation call it; the towers themselves are in ``t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mmcs.model.towers import Towers
@@ -16,10 +17,13 @@ Batch = Mapping[str, Any]
 
 
 def embed_images(towers: Towers, batch: Batch) -> Tensor:
-    """(B, D) normalised image embeddings of a batch that holds ``image`` (uint8) or ``image_features`` of a locked tower."""
+    """(B, D) normalised image embeddings of a batch that holds ``image`` (uint8) or ``image_features`` of a locked tower.
+
+    Pictures whose ``flip`` (a list of B bools, where there is one) is true are mirrored, left to right, on their device.
+    """
     if "image_features" in batch:
         return _even_if_empty(towers.embed_image_features, batch["image_features"])
-    return _even_if_empty(towers.embed_images, batch["image"])
+    return _even_if_empty(towers.embed_images, _mirrored(batch["image"], batch.get("flip", ())))
 
 
 def embed_texts(towers: Towers, batch: Batch) -> list[Tensor]:
@@ -27,6 +31,13 @@ def embed_texts(towers: Towers, batch: Batch) -> list[Tensor]:
     if "text_features" in batch:
         return [_even_if_empty(towers.embed_text_features, view) for view in batch["text_features"]]
     return [_even_if_empty(towers.embed_texts, view) for view in batch["tokens"]]
+
+
+def _mirrored(images: Tensor, flip: Sequence[bool]) -> Tensor:
+    if not any(flip):
+        return images
+    chosen = torch.tensor(flip, device=images.device)
+    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 def _even_if_empty(embed: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:

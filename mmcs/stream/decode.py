@@ -9,6 +9,7 @@ import io
 import warnings
 from collections.abc import Callable
 from hashlib import blake2b
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mmcs.errors import UserError
 from mmcs.stream.drops import BadSample
 from mmcs.stream.read import IMAGE_EXTENSIONS
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # no other decoder of PIL is ever run on what comes in
 _JPEG = b"\xff\xd8\xff"
 _JPEG_FAST = ("YCbCr", "RGB", "Gray")
+#: Encoders write about ten scans of a progressive JPEG. Each is a pass over all pixels, however few bytes it takes.
+_MOST_SCANS = 100
+_FULL_SCANS = 16  # of a picture with the largest number of pixels
 
 
 def image_file(sample: dict[str, Any]) -> bytes:
@@ -47,13 +52,17 @@ class DecodeImage:
 
     Args:
         transform: uint8 (3, h, w) → uint8 (3, H, W); what it draws from torch's generator depends on
-            (seed, epoch, identity) alone.
+            (seed, pass, identity) alone. One that has a method ``from_pixels`` is given the decoder's array (h, w, 3)
+            and a ``random.Random`` there instead.
         seed: of those draws.
-        max_pixels: of the stored image, checked in its header before anything is decoded.
+        size: the (H, W) that the transform must give, where one is wanted.
+        max_pixels: of the stored image, checked in its header before anything is decoded, and with it the passes over
+            them that a progressive JPEG asks for.
         max_aspect: longer side over shorter; beyond it, resizing the shorter side would need absurd memory.
 
     Raises:
         BadSample: "no image", "undecodable image" or "image too large".
+        UserError: the transform gives something else.
     """
 
     def __init__(
@@ -61,27 +70,37 @@ class DecodeImage:
         transform: Callable[[Tensor], Tensor],
         *,
         seed: int = 0,
+        size: tuple[int, int] | None = None,
         max_pixels: int = 64 << 20,
         max_aspect: int = 200,
     ) -> None:
         self.transform = transform
         self.seed = seed
+        self.size = size
         self.max_pixels = max_pixels
         self.max_aspect = max_aspect
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         content = image_file(sample)
         del sample["files"]
-        image = torch.from_numpy(self.decode(content)).permute(2, 0, 1)
-        drawn_from = f"{self.seed}/{sample['epoch']}/{sample['identity']}".encode()
+        pixels = self.decode(content)
+        drawn_from = f"{self.seed}/{sample['pass']}/{sample['identity']}".encode("utf-8", "surrogatepass")
+        number = int.from_bytes(blake2b(drawn_from, digest_size=8).digest(), "little")
+        from_pixels = getattr(self.transform, "from_pixels", None)
+        sample["image"] = (
+            self._transformed(pixels, number) if from_pixels is None else from_pixels(pixels, Random(number))
+        )
+        self._check_result(sample["image"])
+        return sample
+
+    def _transformed(self, pixels: np.ndarray, number: int) -> Tensor:
         generator = torch.default_generator
         kept = generator.get_state()
-        generator.manual_seed(int.from_bytes(blake2b(drawn_from, digest_size=8).digest(), "little"))
+        generator.manual_seed(number)
         try:
-            sample["image"] = self.transform(image)
+            return self.transform(torch.from_numpy(pixels).permute(2, 0, 1))
         finally:
             generator.set_state(kept)
-        return sample
 
     def decode(self, content: bytes) -> np.ndarray:
         """uint8 (h, w, 3) RGB of an image file.
@@ -89,22 +108,24 @@ class DecodeImage:
         Raises:
             BadSample: as the class says.
         """
+        scans = 1
         if content.startswith(_JPEG):
+            scans = jpeg_scans(content)
             try:
                 height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
-                self._check_size(width, height)
+                self._check_size(width, height, scans)
                 if colours in _JPEG_FAST:
                     return simplejpeg.decode_jpeg(content, "RGB")
             except ValueError:
                 pass  # slightly damaged, or of a kind that only PIL reads: its verdict counts, as in open_clip
-        return self._decode_any(content)
+        return self._decode_any(content, scans)
 
-    def _decode_any(self, content: bytes) -> np.ndarray:
+    def _decode_any(self, content: bytes, scans: int) -> np.ndarray:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is checked right below
                 image = Image.open(io.BytesIO(content), formats=_FORMATS)
-            self._check_size(*image.size)
+            self._check_size(*image.size, scans)
             if image.mode.startswith("I"):
                 return np.repeat(_eight_bits(np.asarray(image))[:, :, None], 3, axis=2)
             return np.array(image.convert("RGB"))
@@ -115,10 +136,42 @@ class DecodeImage:
         except Exception as error:  # PIL's decoders raise nearly anything on damaged files
             raise BadSample("undecodable image", f"{type(error).__name__}: {error}") from error
 
-    def _check_size(self, width: int, height: int) -> None:
+    def _check_size(self, width: int, height: int, scans: int) -> None:
         shorter, longer = sorted((width, height))
         if shorter < 1 or width * height > self.max_pixels or longer > self.max_aspect * shorter:
             raise BadSample("image too large", f"{width} x {height} pixels")
+        if scans > _MOST_SCANS or scans * width * height > _FULL_SCANS * self.max_pixels:
+            raise BadSample("image too large", f"{scans} scans of {width} x {height} pixels")
+
+    def _check_result(self, image: Any) -> None:
+        is_rgb = isinstance(image, Tensor) and image.dtype == torch.uint8 and image.dim() == 3 and len(image) == 3
+        if is_rgb and self.size in (None, tuple(image.shape[1:])):
+            return
+        what = f"{image.dtype} {tuple(image.shape)}" if isinstance(image, Tensor) else type(image).__name__
+        height, width = self.size or ("H", "W")
+        raise UserError(
+            f"The image transform {type(self.transform).__name__} gives {what}, not torch.uint8 (3, {height}, {width}): "
+            "end it with a resize to the model's size, and leave scaling to floats and normalising to the device."
+        )
+
+
+def jpeg_scans(content: bytes) -> int:
+    """How many scans a JPEG may have: 1 where its header says so, else not fewer than a decoder will find."""
+    position, components = 2, 0
+    while position + 4 <= len(content) and content[position] == 0xFF:
+        marker = content[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+        elif 0xC0 <= marker <= 0xC1 and position + 10 <= len(content):  # a frame that is not progressive
+            components = content[position + 9]
+            position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+        elif marker == 0xDA and content[position + 4 : position + 5] == bytes([components]):
+            return 1  # all colours in one scan: decoders read no other
+        elif marker == 0xDA:
+            break
+        else:
+            position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    return max(1, content.count(b"\xff\xda"))
 
 
 def _eight_bits(grey: np.ndarray) -> np.ndarray:

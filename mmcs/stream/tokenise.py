@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class Tokenise:
         self.tokenizer = tokenizer
         self.pad_id = _pad_id(tokenizer)
         self._backend = _fast_backend(tokenizer)
+        self._words = _Words(tokenizer) if _is_plain(tokenizer) else None
         self.trim = trim and self._backend is not None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -39,6 +41,8 @@ class Tokenise:
 
     def encode(self, texts: list[str]) -> Tensor:
         """int64 (B, L) ids of B captions; L is the context length, or the longest caption's where trimmed."""
+        if self._words is not None:
+            return self._words(texts)
         if self._backend is None:
             return self.tokenizer(texts)
         length = self.tokenizer.context_length
@@ -79,6 +83,46 @@ class Tokenise:
         return hashlib.blake2b("\n".join([*settings, content]).encode(), digest_size=16).hexdigest()
 
 
+class _Words:
+    """open_clip's ``SimpleTokenizer`` with the ids of every word kept: captions are made of the same words.
+
+    None of its tokens holds white space, and cleaning leaves single spaces: a caption's ids are its words' ids.
+    """
+
+    _MOST = 200_000  # words kept at a time: some 50 MB
+    _LONGEST = 64  # letters; longer ones hardly come again
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._own = copy(tokenizer)
+        self._own.clean_fn = str  # what it gets is clean
+        self._special = {token: token for token in _special_tokens(tokenizer)}
+        self._own.cache = dict(self._special)
+        self._ids: dict[str, list[int]] = {}
+
+    def __call__(self, texts: list[str]) -> Tensor:
+        own, known = self._own, self._ids
+        length = own.context_length
+        tokens = np.zeros((len(texts), length), np.int64)
+        for row, text in zip(tokens, texts, strict=True):
+            ids = [own.sot_token_id]
+            for word in clean(text).lower().split(" "):
+                ids += known[word] if word in known else self._learn(word)
+            del ids[length - 1 :]
+            ids.append(own.eot_token_id)
+            row[: len(ids)] = ids
+        return torch.from_numpy(tokens)
+
+    def _learn(self, word: str) -> list[int]:
+        ids = self._own.encode(word)
+        if len(self._ids) >= self._MOST:
+            self._ids.clear()
+        if len(word) <= self._LONGEST:
+            self._ids[word] = ids
+        if len(self._own.cache) >= self._MOST:  # open_clip lets it grow for ever
+            self._own.cache = dict(self._special)
+        return ids
+
+
 def tokenise(tokenizer: Any, texts: list[str], trim: bool = False) -> Tensor:
     """int64 (B, L) ids of B captions: ``Tokenise(tokenizer, trim).encode(texts)`` for a single call."""
     return Tokenise(tokenizer, trim).encode(texts)
@@ -100,6 +144,20 @@ def _clean_name(tokenizer: Any) -> str:
 def _pad_id(tokenizer: Any) -> int:
     inner = getattr(tokenizer, "tokenizer", None)
     return int(inner.pad_token_id) if inner is not None else 0  # SimpleTokenizer fills with zeros
+
+
+def _special_tokens(tokenizer: Any) -> list[str]:
+    return [tokenizer.decoder[number] for number in tokenizer.all_special_ids]
+
+
+def _is_plain(tokenizer: Any) -> bool:
+    """Whether it is open_clip's ``SimpleTokenizer`` as models are published with it."""
+    from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
+
+    if type(tokenizer) is not SimpleTokenizer or tokenizer.reduction_fn or not tokenizer.context_length:
+        return False
+    blanks = any(letter.isspace() for token in _special_tokens(tokenizer) for letter in token)
+    return tokenizer.clean_fn is get_clean_fn("lower") and not blanks
 
 
 def _fast_backend(tokenizer: Any) -> Any | None:

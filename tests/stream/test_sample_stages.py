@@ -5,24 +5,31 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
 from PIL import Image
 from stream_shards import jpeg, shard_of
+from torchvision.transforms import v2
 
-from mmcs.stream.decode import DecodeImage
+from mmcs.errors import UserError
+from mmcs.stream.batch import Collate, empty_like, merge
+from mmcs.stream.decode import DecodeImage, jpeg_scans
 from mmcs.stream.drops import BadSample
+from mmcs.stream.flip import RandomFlip
 from mmcs.stream.parse import ParseSample
 from mmcs.stream.read import ReadSample
 from mmcs.stream.sources import Shard
+from mmcs.stream.transforms import train_transform
 
 
 def sample(**files: bytes) -> dict:
-    return {"identity": "s/0/k", "epoch": 0, "files": files}
+    return {"identity": "s/0/k", "epoch": 0, "pass": 0, "files": files}
 
 
 def cause(stage, given) -> str:
@@ -81,7 +88,7 @@ def test_many_shards_do_not_pile_up_open_files(tmp_path):
     for _ in range(2):
         for shard in shards:
             read(place(shard, 0, 1))
-    assert len(read._descriptors) <= 100
+    assert len(read._open) <= 100
 
 
 # ---------------------------------------------------------------- parse
@@ -203,21 +210,169 @@ def test_causes_of_images(files, expected, recwarn):
     assert not recwarn
 
 
+def with_scans(number: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated until there are so many: a few bytes each, a pass over all pixels."""
+    data = encoded(COLOURS, "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * (number - data.count(b"\xff\xda")) + data[-2:]
+
+
+def test_scans_are_bounded_before_decoding():
+    assert pixels(jpg=with_scans(12)).shape == (47, 61, 3)
+    for number in (101, 5_000):
+        with pytest.raises(BadSample, match=f"image too large: {number} scans of 61 x 47 pixels"):
+            KEEP(sample(jpg=with_scans(number)))
+    few_pixels = DecodeImage(lambda image: image, max_pixels=61 * 47)
+    assert cause(few_pixels, sample(jpg=with_scans(17))) == "image too large"
+    # Bytes that look like scans in the thumbnail of an ordinary JPEG are no passes over it.
+    looks = encoded(COLOURS, "JPEG", exif=b"Exif\0\0" + b"\xff\xda" * 2_000)
+    assert pixels(jpg=looks).shape == (47, 61, 3)
+
+
+def header(marker: int, components: int, scans: list[int]) -> bytes:
+    frame = bytes([8, 0, 9, 0, 9, components]) + bytes(3 * components)
+    data = b"\xff\xd8\xff" + bytes([marker]) + struct.pack(">H", 2 + len(frame)) + frame
+    for of in scans:
+        data += b"\xff\xda" + struct.pack(">H", 6 + 2 * of) + bytes([of]) + bytes(2 * of + 3) + b"\x55"
+    return data
+
+
+@pytest.mark.parametrize(
+    ("marker", "components", "scans", "expected"),
+    [
+        (0xC0, 3, [3], 1), (0xC0, 1, [1], 1), (0xC0, 3, [1, 1, 1], 3), (0xC1, 3, [2, 1], 2),
+        (0xC2, 3, [3], 1), (0xC2, 3, [3, 1, 1, 1], 4), (0xC0, 3, [], 1),
+    ],
+)  # fmt: skip
+def test_scans_are_counted_where_a_decoder_reads_several(marker, components, scans, expected):
+    assert jpeg_scans(header(marker, components, scans)) == expected
+    assert jpeg_scans(header(marker, components, scans)[:9]) == 1, "cut off"
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "MPO"])
+def test_of_several_frames_the_first_counts(form):
+    """MPO is what phones write: a JPEG with another one behind it."""
+    others = [Image.new("RGB", COLOURS.size, colour) for colour in ("red", "blue")]
+    options = {"quality": 90} if form == "MPO" else {"lossless": True} if form == "WEBP" else {}
+    data = encoded(COLOURS, form, save_all=True, append_images=others, **options)
+    assert Image.open(io.BytesIO(data)).n_frames == 3
+    assert np.abs(pixels(jpg=data).astype(int) - as_open_clip(data)).max() <= 2
+    assert np.abs(pixels(jpg=data).astype(int) - np.asarray(COLOURS)).mean() < 12
+
+
+def absurd(form: str, side: int) -> bytes:
+    """A file of some forty bytes that claims to be ``side`` pixels wide and high."""
+    if form == "GIF":
+        size = struct.pack("<HH", side, side)
+        return b"GIF89a" + size + b"\x80\0\0" + bytes(6) + b",\0\0\0\0" + size + b"\0\x02\x02\x4c\x01\0;"
+    if form == "BMP":
+        return b"BM" + struct.pack("<IIIIiiHHIIiiII", 99, 0, 54, 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
+    small = encoded(Image.new("RGB", (8, 8)), "WEBP")[12:]
+    canvas = b"VP8X" + struct.pack("<II", 10, 0) + 2 * (side - 1).to_bytes(3, "little")
+    return b"RIFF" + struct.pack("<I", 4 + len(canvas + small)) + b"WEBP" + canvas + small
+
+
+@pytest.mark.parametrize(
+    ("form", "side"),
+    [("GIF", 9_000), ("GIF", 65_535), ("BMP", 9_000), ("BMP", 65_535), ("WEBP", 16_383), ("WEBP", 65_535)],
+)
+def test_absurd_dimensions_cost_no_memory(form, side):
+    tracemalloc.start()
+    try:
+        assert cause(KEEP, sample(jpg=absurd(form, side))) == "image too large"
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("form", ["TIFF", "ICO", "PPM", "TGA", "JPEG2000", "ICNS"])
+def test_no_other_decoder_is_run(form, monkeypatch):
+    data = encoded(COLOURS.resize((64, 64)), form)
+    monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("decoded"))
+    assert cause(KEEP, sample(jpg=data)) == "undecodable image"
+
+
 def test_a_wrong_extension_does_not_matter():
     assert pixels(jpg=encoded(COLOURS, "PNG")).shape == pixels(png=jpeg(1, 61, 47)).shape
 
 
-def test_draws_depend_on_seed_epoch_and_identity_alone():
+def test_draws_depend_on_seed_pass_and_identity_alone():
     """And leave the generator of the process, from which a model's dropout draws, as it was."""
 
-    def draw(seed=0, epoch=0, identity="s/0/k"):
-        stage = DecodeImage(lambda image: torch.rand(()), seed=seed)
-        return stage({"identity": identity, "epoch": epoch, "files": {"jpg": jpeg(0)}})["image"].item()
+    def draw(transform, seed=0, number=0, identity="s/0/k"):
+        stage = DecodeImage(transform, seed=seed)
+        given = {"identity": identity, "epoch": 7 * number, "pass": number, "files": {"jpg": jpeg(0)}}
+        return stage(given)["image"]
 
-    torch.manual_seed(5)
-    state = torch.get_rng_state()
-    first = draw()
-    assert torch.equal(torch.get_rng_state(), state)
-    torch.rand(3)
-    assert draw() == first
-    assert len({first, draw(seed=1), draw(epoch=1), draw(identity="s/0/l")}) == 4
+    for transform in (lambda image: torch.randint(0, 256, (3, 4, 5), dtype=torch.uint8), train_transform(16)):
+        torch.manual_seed(5)
+        state = torch.get_rng_state()
+        first = draw(transform)
+        assert torch.equal(torch.get_rng_state(), state)
+        torch.rand(3)
+        assert torch.equal(draw(transform), first)
+        others = [draw(transform, **other) for other in ({"seed": 1}, {"number": 1}, {"identity": "s/0/l"})]
+        assert not any(torch.equal(other, first) for other in others)
+
+
+# ---------------------------------------------------------------- augmentation
+
+
+def test_any_torchvision_transform_serves():
+    """Hydra's way to write a v2.Compose; its draws repeat with (seed, pass, identity), and the processes' order is nothing."""
+    named = "torchvision.transforms.v2."
+    config = {
+        "_target_": named + "Compose",
+        "transforms": [
+            {"_target_": named + "RandomResizedCrop", "size": [24, 32], "scale": [0.5, 1.0]},
+            {"_target_": named + "RandAugment"},
+            {"_target_": named + "ColorJitter", "brightness": 0.3},
+            {"_target_": named + "RandomGrayscale", "p": 0.5},
+        ],
+    }
+    stage = DecodeImage(instantiate(config), seed=3, size=(24, 32))
+    given = [sample(jpg=jpeg(0)) | {"identity": f"s/0/{i}", "pass": i % 3} for i in range(12)]
+    forwards = [stage(dict(one))["image"] for one in given]
+    backwards = [stage(dict(one))["image"] for one in reversed(given)][::-1]
+    assert all(torch.equal(a, b) for a, b in zip(forwards, backwards, strict=True))
+    assert len({one.numpy().tobytes() for one in forwards}) == 12
+    assert all(one.shape == (3, 24, 32) for one in forwards)
+
+
+@pytest.mark.parametrize(
+    ("transform", "what"),
+    [
+        (v2.ToDtype(torch.float32, scale=True), r"ToDtype gives torch.float32 \(3, 32, 40\)"),
+        (v2.Resize([16, 17]), r"Resize gives torch.uint8 \(3, 16, 17\)"),
+        (v2.Grayscale(1), r"Grayscale gives torch.uint8 \(1, 32, 40\)"),
+        (v2.ToPILImage(), "ToPILImage gives Image"),
+    ],
+    ids=["float", "size", "grey", "PIL"],
+)
+def test_a_transform_that_gives_something_else_is_answered(transform, what):
+    with pytest.raises(UserError, match=f"{what}, not torch.uint8 \\(3, 16, 16\\)"):
+        DecodeImage(transform, size=(16, 16))(sample(jpg=jpeg(0)))
+
+
+def test_flips_are_drawn_like_the_rest():
+    given = [sample() | {"identity": f"s/0/{i}"} for i in range(400)]
+    flips = [RandomFlip(0.25, seed=1)(dict(one))["flip"] for one in given]
+    assert flips == [RandomFlip(0.25, seed=1)(one | {"epoch": 5})["flip"] for one in given]
+    assert flips != [RandomFlip(0.25, seed=1)(one | {"pass": 1})["flip"] for one in given]
+    assert 60 < sum(flips) < 140
+    assert not any(RandomFlip(0.0)(one)["flip"] for one in given) and all(RandomFlip(1.0)(one)["flip"] for one in given)
+
+
+# ---------------------------------------------------------------- batch
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_pictures_keep_their_layout_and_places_in_a_batch_of_parts(layout):
+    """Parts of different sizes, with rows of either memory layout: the layout of the whole is that of the parts."""
+    pictures = torch.randint(0, 256, (7, 3, 8, 9), dtype=torch.uint8).contiguous(memory_format=layout)
+    samples = [{"position": i, "image": picture, "flip": i % 2 == 0} for i, picture in enumerate(pictures)]
+    parts = [Collate()(samples[i::3]) | {"dropped": []} for i in range(3)]
+    batch = merge(parts)
+    assert torch.equal(batch["image"], pictures) and batch["flip"] == [i % 2 == 0 for i in range(7)]
+    assert batch["image"].is_contiguous(memory_format=layout)
+    assert empty_like(batch)["image"].shape == (0, 3, 8, 9)

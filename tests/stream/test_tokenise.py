@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from open_clip.tokenizer import HFTokenizer, get_clean_fn
+from open_clip.tokenizer import HFTokenizer, SimpleTokenizer, get_clean_fn
 from tiny_models import write_bert
 
 from mmcs.stream.tokenise import Tokenise, clean, tokenise
@@ -38,6 +38,57 @@ def test_hugging_face_ids_equal_open_clips(hf_tokenizer, trim: bool) -> None:
 def test_own_ids_equal_open_clips() -> None:
     tokenizer = open_clip.get_tokenizer("ViT-B-32")
     assert torch.equal(tokenise(tokenizer, TEXTS, trim=True), tokenizer(TEXTS)), "never trimmed: the tower sees padding"
+
+
+@pytest.fixture(scope="module")
+def own_tokenizer():
+    return open_clip.get_tokenizer("ViT-B-32")
+
+
+SEASONED = Tokenise(open_clip.get_tokenizer("ViT-B-32"))
+WORDS = [
+    "dog",
+    "Dog's",
+    "we'LL",
+    "<end_of_text>",
+    "&amp;amp;",
+    "don’t",
+    "кошка",
+    "İstanbul",
+    "日本",
+    "x" * 90,
+    "3rd,",
+    "é",
+    "Ã©",
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=8)), max_size=30), max_size=4), st.data())
+def test_own_ids_equal_open_clips_whatever_was_read_before(own_tokenizer, captions, data) -> None:
+    """Words and blanks of all kinds, in a stage that has seen many captions."""
+    blanks = st.sampled_from([" ", "  ", "\t", "\u00a0", "\u2003", "\x1c", "\n", "\u200b"])
+    texts = [data.draw(blanks).join(words) for words in captions]
+    assert torch.equal(
+        SEASONED.encode(texts), own_tokenizer(texts) if texts else torch.empty((0, 77), dtype=torch.long)
+    )
+
+
+def test_what_is_kept_of_words_is_bounded(own_tokenizer, monkeypatch) -> None:
+    stage = Tokenise(own_tokenizer)
+    monkeypatch.setattr(type(stage._words), "_MOST", 50)
+    texts = [f"word{number} {'long' * number}" for number in range(300)]
+    assert torch.equal(stage.encode(texts), own_tokenizer(texts))
+    assert len(stage._words._ids) <= 50 and len(stage._words._own.cache) <= 60
+    assert max(map(len, stage._words._ids)) <= 64
+    assert torch.equal(pickle.loads(pickle.dumps(stage)).encode(TEXTS), own_tokenizer(TEXTS))
+
+
+@pytest.mark.parametrize("options", [{"clean": "canonicalize"}, {"reduction_mask": "simple"}, {"context_length": 9}])
+def test_tokenisers_of_other_habits_are_left_to_themselves(options) -> None:
+    tokenizer = SimpleTokenizer(**options)
+    texts = ["A dog, a cat &amp; <b>two</b> houses!", "a " * 6]
+    assert torch.equal(tokenise(tokenizer, texts), tokenizer(texts))
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
