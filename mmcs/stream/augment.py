@@ -46,5 +46,5 @@ class Augment:
     def stages(self, size: tuple[int, int], seed: int) -> list[DecodeImage | RandomFlip]:
         """The sample stages for pictures of ``size`` (H, W); their draws depend on (seed, pass, identity)."""
         transform = self.transform or train_transform(size, scale=(self.scale[0], self.scale[1]))
-        decode = DecodeImage(transform, seed=seed)
+        decode = DecodeImage(transform, seed=seed, size=size)
         return [decode, RandomFlip(self.flip, seed)] if self.flip else [decode]
