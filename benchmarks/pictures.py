@@ -1,7 +1,7 @@
 """Shards for the loader's benchmark: JPEGs that cost a decoder what photographs cost it, each with a caption.
 
-A picture is a cloud of noise at every scale (the spectrum of photographs) under two enlarged postage stamps from the
-demo's data, where that is there. At qualities 85 to 92 and 4:2:0 they take 1.3 to 2.2 bits per pixel.
+A picture is a cloud of noise at every scale (the spectrum of photographs) under two enlarged pictures of the demo's
+stamps, where they are there. At qualities 85 to 92 and 4:2:0 they take 1.3 to 2.2 bits per pixel.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def pictures_of(folder: Path, most: int) -> list[bytes]:
 
 
 def _stamps() -> list[Image.Image]:
-    """The demo's postage stamps of a fair size; none where its data is not there."""
+    """The demo's stamps (pictures, some transparent) of a fair size; none where its data is not there."""
     folder = Path(os.environ.get("MMCS_DATA") or "data") / "stamps" / "train"
     opened = (Image.open(io.BytesIO(content)).convert("RGB") for content in pictures_of(folder, 400))
     return [image for image in opened if min(image.size) >= 100]

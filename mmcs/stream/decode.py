@@ -144,9 +144,10 @@ class DecodeImage:
             raise BadSample("image too large", f"{scans} scans of {width} x {height} pixels")
 
     def _check_result(self, image: Any) -> None:
-        is_rgb = isinstance(image, Tensor) and image.dtype == torch.uint8 and image.dim() == 3 and len(image) == 3
-        if is_rgb and self.size in (None, tuple(image.shape[1:])):
-            return
+        if isinstance(image, Tensor) and image.dtype == torch.uint8:
+            shape = tuple(image.shape)
+            if len(shape) == 3 and shape == (3, *(self.size or shape[1:])):
+                return
         what = f"{image.dtype} {tuple(image.shape)}" if isinstance(image, Tensor) else type(image).__name__
         height, width = self.size or ("H", "W")
         raise UserError(

@@ -94,7 +94,8 @@ def test_disk_is_given_back_when_a_shard_is_read(make_shards):
         read = ReadSample(extensions=["txt"], reach=order.reach)
         for _ in StreamLoader(shards, [50] * 20, [read], batch_size=20, shuffle=order):
             held.append(unnamed_files() - before)
-        assert 2 <= max(held) <= 8
+        # Three a lane (the last, this, the next), and each copy under way has two descriptors.
+        assert 2 <= max(held) <= 12
         fetched = Counter(path for method, path, _ in server.asked if method == "GET")
         assert len(fetched) == 20 and fetched.total() <= 22, "the ends of two lanes lie within shards"
 
