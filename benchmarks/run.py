@@ -39,7 +39,10 @@ def main() -> int:
             row["peer_name"],
         )
     Console().print(table)
-    with atomic_file(Path(__file__).parent / "results.json") as path:
+    results = Path(__file__).parent / "results.json"
+    if only and results.is_file():  # the other groups' figures stay
+        rows = [row for row in json.loads(results.read_text()) if row["group"] != only] + rows
+    with atomic_file(results) as path:
         path.write_text(json.dumps(rows, indent=1) + "\n")
     return 0
 
