@@ -14,7 +14,7 @@ setup: $(READY)
 
 $(READY): requirements.lock pyproject.toml | .uv/bin/uv
 	test -x $(BIN)/python || .uv/bin/uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
-	.uv/bin/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
+	.uv/bin/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
 	.uv/bin/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	touch $@
 
