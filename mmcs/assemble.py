@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning import Callback, LightningDataModule, Trainer
@@ -20,15 +21,19 @@ from torch import Tensor
 from mmcs.callbacks.features import FillFeatures
 from mmcs.callbacks.reseed import Reseed
 from mmcs.codeswitch.build import build_switch
+from mmcs.codeswitch.schedule import one_of
 from mmcs.codeswitch.stage import ChooseCaption, SwitchCaption
 from mmcs.errors import MmcsError, UserError
 from mmcs.evaluation.evaluate import evaluate
 from mmcs.evaluation.suites import Suite, open_suites
 from mmcs.files import atomic_file
+from mmcs.losses.contrastive import ContrastiveLoss
 from mmcs.metrics_file import MetricsFile
 from mmcs.model.build import build_towers
 from mmcs.model.checkpoint import load_weights
-from mmcs.model.module import ContrastiveModule
+from mmcs.model.module import ContrastiveModule, number_of_chunks
+from mmcs.model.teacher import Teacher
+from mmcs.model.towers import Towers
 from mmcs.report.compare import compare
 from mmcs.report.names import UNTRAINED
 from mmcs.resume import WholeCheckpoints, first_step
@@ -38,10 +43,14 @@ from mmcs.stream.mixture import open_sources
 
 @dataclass
 class Captions:
-    """The caption stages of a run and the languages that its switch writes."""
+    """The caption stages of a run, the languages that its switch writes, and what its texts are: the first ``contrasted`` are
+    views, ``english`` is the place of the caption before any switch, where a term of the loss reads it.
+    """
 
     stages: tuple[ChooseCaption] | tuple[ChooseCaption, SwitchCaption]
     languages: tuple[str, ...]
+    contrasted: int
+    english: int | None
 
 
 @dataclass
@@ -89,26 +98,38 @@ class Run:
         )
 
 
-def build_captions(config: dict[str, Any]) -> Captions:
-    """The stages that make a run's texts."""
+def build_captions(config: dict[str, Any], *, english: bool) -> Captions:
+    """The stages that make a run's texts; ``english``: the caption before any switch must be among them."""
     settings = config["codeswitch"]
     choose = ChooseCaption(
         seed=config["seed"], variants=settings["variants"], source_language=settings["source_language"]
     )
-    switch, languages = build_switch(settings, seed=config["seed"])
-    return Captions((choose,) if switch is None else (choose, switch), languages)
+    views = list(settings.get("views") or ["english"])
+    texts = [*views, "english"] if english and "english" not in views else views
+    place = texts.index("english") if english else None
+    switch, languages = build_switch({**settings, "views": texts}, seed=config["seed"])
+    return Captions((choose,) if switch is None else (choose, switch), languages, len(views), place)
 
 
 def build_data(config: dict[str, Any]) -> functools.partial[LightningDataModule]:
     """The datamodule that ``data`` names, lacking what is known at run time alone."""
     elsewhere = ("max_bad_share", "allow_pipe")  # read by a callback, and through data.access
     settings = {key: value for key, value in config["data"].items() if key not in elsewhere}
+    return _instantiated(settings, "data", _partial_=True)
+
+
+def build_loss(config: dict[str, Any]) -> ContrastiveLoss:
+    """The loss that ``loss`` names."""
+    return _instantiated({key: value for key, value in config["loss"].items() if key != "teacher"}, "loss")
+
+
+def _instantiated(settings: dict[str, Any], what: str, **more: Any) -> Any:
     try:
-        return instantiate(settings, _partial_=True, _convert_="all")
+        return instantiate(settings, **more, _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, MmcsError):
             raise error.__cause__ from None
-        raise UserError(f"the data settings cannot be used: {' '.join(str(error).split())}") from None
+        raise UserError(f"the {what} settings cannot be used: {' '.join(str(error).split())}") from None
 
 
 def check(config: dict[str, Any]) -> tuple[Captions, list[Suite], list[Suite], list[str]]:
@@ -119,7 +140,9 @@ def check(config: dict[str, Any]) -> tuple[Captions, list[Suite], list[Suite], l
     Raises:
         UserError, DataError: with one sentence each.
     """
-    captions = build_captions(config)
+    captions = build_captions(config, english=build_loss(config).uses_teacher)
+    number_of_chunks(config["data"]["batch_size"], config["optim"]["chunk_size"])
+    one_of("float32_matmul_precision", config["float32_matmul_precision"], ("highest", "high", "medium"))
     settings = config["eval"]
     data = build_data(config).keywords
     val = open_suites(settings["val"] or {}, "val", settings["languages"], data["access"])
@@ -150,7 +173,6 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
     resume = config["resume"] and Path(config["resume"])
     begin = first_step(resume, config["trainer"].get("accumulate_grad_batches") or 1)
     towers = build_towers(**config["model"])
-    module = ContrastiveModule(towers, instantiate(config["loss"]), config["optim"], config)
     datamodule = build_data(config)(towers, captions.stages, val, seed=config["seed"])
     best = _checkpoint(val, folder, config["callbacks"]["checkpoint"])
     callbacks: list[Callback] = [
@@ -166,10 +188,28 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
         instantiate(config["callbacks"]["last"], folder=folder / "checkpoints"),
     ]
     trainer = _trainer(config["trainer"], folder, callbacks, _loggers(config["logger"], folder, begin))
+    module = _module(towers, captions, config, trainer.world_size)
     if trainer.is_global_zero:
         write_config(config, folder)
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision(config["float32_matmul_precision"])
     untouched = {name: value.detach().clone() for name, value in towers.trainable_state_dict().items()}
     return Run(config, folder, module, datamodule, trainer, best, test, seen, untouched)
+
+
+def _module(towers: Towers, captions: Captions, config: dict[str, Any], processes: int) -> ContrastiveModule:
+    loss, batch_size = build_loss(config), config["data"]["batch_size"]
+    return ContrastiveModule(
+        towers,
+        loss,
+        config["optim"],
+        config,
+        batch_size=batch_size,
+        global_batch=batch_size * processes,
+        teacher=Teacher.of(towers, **config["loss"]["teacher"]) if loss.uses_teacher else None,
+        english=captions.english,
+        contrasted=captions.contrasted,
+    )
 
 
 def _trainer(settings: dict[str, Any], folder: Path, callbacks: list[Callback], loggers: list[Logger]) -> Trainer:

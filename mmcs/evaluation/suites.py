@@ -14,7 +14,7 @@ import torch
 
 from mmcs.errors import DataError, UserError
 from mmcs.model.towers import Preprocess
-from mmcs.stream.batch import group_id
+from mmcs.stream.batch import stable_id
 from mmcs.stream.decode import DecodeImage
 from mmcs.stream.loader import StreamLoader
 from mmcs.stream.locked import LockedFeatures
@@ -60,9 +60,9 @@ class CaptionsByLanguage:
                     texts.append(caption)
                     languages.append(language)
                     groups.append(batch["groups"][i])
-                    ids.append(group_id(name))
+                    ids.append(stable_id(name))
                     names.append(name)
-        as_ints = torch.tensor([group_id(group) for group in groups], dtype=torch.int64)
+        as_ints = torch.tensor([stable_id(group) for group in groups], dtype=torch.int64)
         return {
             **{key: value for key, value in batch.items() if key not in ("caption", "captions")},
             "texts": [texts],

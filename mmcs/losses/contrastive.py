@@ -1,39 +1,32 @@
-"""The training loss: images against each view of the text, and the views against each other.
-
-The LightningModule calls it; the terms are one file each.
-"""
+"""The training loss: named terms, each with a weight. The LightningModule calls it; the terms are one file each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mmcs.errors import UserError
-from mmcs.losses.info_nce import info_nce
+from mmcs.losses.embedded import Embedded
 
 
 class ContrastiveLoss(nn.Module):
-    """InfoNCE(image, view) summed over the views, each its own softmax with weight 1, plus ``text_to_text`` x
-    InfoNCE(first view, other view), averaged over the other views (METHOD: two views; ContrastiveMix, NAACL 2024).
+    """The weighted sum of ``terms``; one of weight 0 is not computed.
 
-    Raises:
-        UserError: a negative weight.
+    Attributes:
+        uses_bias, uses_teacher: whether a term reads them.
     """
 
-    def __init__(self, *, text_to_text: float = 0.0) -> None:
+    def __init__(self, terms: Mapping[str, Any], logit_scale: dict[str, Any], logit_bias: dict[str, Any]) -> None:
         super().__init__()
-        if text_to_text < 0:
-            raise UserError(f"loss.text_to_text is a weight, 0 or more; got {text_to_text}.")
-        self.text_to_text = text_to_text
+        self.terms = nn.ModuleDict({name: term for name, term in terms.items() if term.weight})
+        self.logit_scale, self.logit_bias = logit_scale, logit_bias
+        self.uses_bias = any(getattr(term, "uses_bias", False) for term in self.terms.values())
+        self.uses_teacher = any(getattr(term, "uses_teacher", False) for term in self.terms.values())
 
-    def forward(self, images: Tensor, views: Sequence[Tensor], groups: Tensor, scale: Tensor) -> dict[str, Tensor]:
-        """Terms by name, ``loss`` the weighted sum. Shapes: images and each view (B, D), groups (B,), scale ()."""
-        terms = {f"image_text_{i}": info_nce(images, view, groups, scale) for i, view in enumerate(views)}
-        loss = torch.stack(list(terms.values())).sum()
-        if self.text_to_text and len(views) > 1:
-            others = [info_nce(views[0], view, groups, scale) for view in views[1:]]
-            terms["text_to_text"] = torch.stack(others).mean()
-            loss = loss + self.text_to_text * terms["text_to_text"]
+    def forward(self, embedded: Embedded) -> dict[str, Tensor]:
+        """"loss" and every term by name, unweighted."""
+        terms = {name: term(embedded) for name, term in self.terms.items()}
+        loss = torch.stack([self.terms[name].weight * term for name, term in terms.items()]).sum()
         return {"loss": loss, **terms}

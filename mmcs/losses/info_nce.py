@@ -43,3 +43,12 @@ def _cross_entropy(logits: Tensor, positive: Tensor) -> Tensor:
     logits = logits.float()
     mean_positive = (logits * positive).sum(1) / positive.sum(1)
     return (torch.logsumexp(logits, 1) - mean_positive).sum()
+
+
+class InfoNCE(torch.nn.Module):
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, embedded):  # type: ignore[no-untyped-def]
+        return torch.stack([info_nce(embedded.images, view, embedded.group, embedded.scale) for view in embedded.views]).sum()

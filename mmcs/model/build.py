@@ -14,7 +14,7 @@ import logging
 import os
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ import torch
 
 from mmcs.errors import UserError, exit_code_of
 from mmcs.model.lite0_e5 import build_lite0_e5
+from mmcs.model.lora import add_adapters
 from mmcs.model.towers import Towers
+from mmcs.model.tuning import freeze_for_adapters, freeze_unreached, recompute_activations
 
 LOCAL = "local-dir:"
 CONFIG_FILE = "open_clip_config.json"
@@ -50,6 +52,9 @@ def build_towers(
     lock_text_unlocked_layers: int = 0,
     image_dropout: float = 0.0,
     text_dropout: float = 0.0,
+    lora: Mapping[str, Any] | None = None,
+    grad_checkpointing: bool = False,
+    compile: bool = False,
     cache_dir: str | None = None,
 ) -> Towers:
     """Builds the towers of a model, on the CPU, in eval mode.
@@ -63,13 +68,16 @@ def build_towers(
         pretrained: a tag of open_clip or a checkpoint file; None: random weights (folders bring their own).
         lock_image, lock_text: freeze the trunk, all but its last ``…_unlocked_groups`` / ``…_unlocked_layers``.
         image_dropout, text_dropout: share of trunk features dropped before the heads, in training.
+        lora: ``r`` (0: none), ``alpha``, ``dropout``, ``image``, ``text`` (false, true, or which modules: ``add_adapters``).
+        grad_checkpointing: recompute activations of trained trunks. compile: ``torch.compile`` trunks, in training only.
         cache_dir: where hub downloads are kept.
 
     Raises:
         UserError: unknown name or tag, unreadable files, a download that failed, a lock that open_clip lacks.
     """
-    _check_options(lock_image, lock_image_unlocked_groups, "image", image_dropout)
-    _check_options(lock_text, lock_text_unlocked_layers, "text", text_dropout)
+    adapted = _adapted(lora)
+    _check_options(lock_image, lock_image_unlocked_groups, "image", image_dropout, "image" in adapted)
+    _check_options(lock_text, lock_text_unlocked_layers, "text", text_dropout, "text" in adapted)
     import open_clip
 
     with tempfile.TemporaryDirectory() as scratch, _quiet(), _fixed_seed():
@@ -89,18 +97,42 @@ def build_towers(
     config = {"name": name, "pretrained": pretrained, "model_cfg": source.model_cfg}
     config["preprocess_cfg"] = _preprocess_cfg(clip)
     towers = Towers(clip, tokenizer, config, image_dropout=image_dropout, text_dropout=text_dropout).eval()
+    freeze_unreached(towers)
     if lock_image:
         towers.lock_image(lock_image_unlocked_groups)
     if lock_text:
         towers.lock_text(lock_text_unlocked_layers)
+    if lora and adapted:
+        for tower in adapted:
+            freeze_for_adapters(towers, tower)
+        with _quiet(), _fixed_seed():
+            add_adapters(towers, adapted, r=lora["r"], alpha=lora["alpha"], dropout=lora["dropout"])
+    if grad_checkpointing:
+        recompute_activations(towers)
+    towers.compiles = compile
     return towers
 
 
-def _check_options(lock: bool, unlocked: int, tower: str, dropout: float) -> None:
+def _check_options(lock: bool, unlocked: int, tower: str, dropout: float, adapted: bool) -> None:
     if unlocked < 0 or (unlocked and not lock):
         raise UserError(f"lock_{tower}_unlocked_… is {unlocked}: it must be 0 or more, and 0 without lock_{tower}.")
+    if unlocked and adapted:
+        raise UserError(
+            f"lock_{tower}_unlocked_… is {unlocked}: it must be 0 where model.lora adapts the {tower} tower (name the modules of "
+            f"its last blocks in model.lora.{tower} instead)."
+        )
     if not 0 <= dropout < 1:
         raise UserError(f"{tower}_dropout is {dropout}: it must be at least 0 and below 1.")
+
+
+def _adapted(lora: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Per tower that gets adapters, the modules."""
+    if not lora or not lora["r"]:
+        return {}
+    adapted = {tower: lora[tower] for tower in ("image", "text") if lora[tower]}
+    if not adapted:
+        raise UserError(f"model.lora.r is {lora['r']}, but neither model.lora.image nor model.lora.text names what to adapt.")
+    return adapted
 
 
 # --- where a model comes from ---------------------------------------------------------------------------------------

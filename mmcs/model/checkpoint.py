@@ -47,8 +47,8 @@ def checkpoint_extras(towers: Towers, config: dict[str, Any]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "config": config,
-        "image_fingerprint": towers.image_fingerprint() if towers.image_locked else None,
-        "text_fingerprint": towers.text_fingerprint() if towers.text_locked else None,
+        "image_fingerprint": towers.image_fingerprint() if towers.image_locked or towers.image_adapted else None,
+        "text_fingerprint": towers.text_fingerprint() if towers.text_locked or towers.text_adapted else None,
     }
 
 

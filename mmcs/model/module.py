@@ -1,6 +1,6 @@
-"""The LightningModule: batches in, the contrastive loss out; embeddings in validation. It owns no data and no metric.
+"""The LightningModule: batches in, the loss out; embeddings in validation. It owns no data and no metric.
 
-The datamodule makes the batches, ``mmcs.losses`` the loss, ``mmcs.callbacks`` the recall. ``mmcs.train`` assembles.
+The datamodule makes the batches, ``mmcs.losses`` the loss, ``mmcs.callbacks`` the recall. ``mmcs.assemble`` puts it together.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 
-from mmcs.errors import DataError, UserError
+from mmcs.errors import DataError, MmcsError, UserError
 from mmcs.losses.contrastive import ContrastiveLoss
+from mmcs.losses.embedded import Embedded
 from mmcs.model.checkpoint import checkpoint_extras, trainable_state
-from mmcs.model.embed import Batch, embed_images, embed_texts
+from mmcs.model.embed import Batch, Embeddings, embed_in_chunks
+from mmcs.model.teacher import Teacher
+from mmcs.model.temperature import clamp_temperature, prepare_temperature
 from mmcs.model.towers import Towers
 
 
@@ -25,31 +28,56 @@ class ContrastiveModule(LightningModule):
 
     Args:
         towers: the model; what is locked stays as it is and is left out of checkpoints.
-        loss: see ``ContrastiveLoss``.
-        optim: ``lr``, ``weight_decay``, ``betas``, ``eps``, ``warmup`` (steps, or a share of all steps where < 1) and
-            ``schedule`` ("cosine" or "constant" after the warm-up).
+        loss: see ``ContrastiveLoss``; what it says of the temperature is set in ``towers`` here.
+        optim: ``lr``, ``weight_decay``, ``betas``, ``eps``, ``warmup`` (steps, or a share of all steps where < 1),
+            ``schedule`` ("cosine" or "constant" after the warm-up) and ``chunk_size`` (samples of a process that pass through
+            the towers at a time, None: the whole batch; see ``embed_in_chunks``).
         config: the run's resolved configuration (plain dict), kept in checkpoints so that one file is enough to load.
+        batch_size: samples per process and step. global_batch: of all processes together.
+        teacher: whose embeddings of the English captions ``Distillation`` holds the student to.
+        english: which text of a batch is the English caption (``batch["texts"]``); None: none.
+        contrasted: how many of the texts, from the first, are views that are contrasted with the images; None: all.
+
+    Raises:
+        UserError: nothing to train, or a value out of range.
     """
 
     # A checkpoint holds what training changes; the locked rest is rebuilt from its origin and checked by fingerprint.
     strict_loading = False
 
-    def __init__(self, towers: Towers, loss: ContrastiveLoss, optim: Mapping[str, Any], config: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        towers: Towers,
+        loss: ContrastiveLoss,
+        optim: Mapping[str, Any],
+        config: dict[str, Any],
+        *,
+        batch_size: int,
+        global_batch: int,
+        teacher: Teacher | None = None,
+        english: int | None = None,
+        contrasted: int | None = None,
+    ) -> None:
         super().__init__()
+        prepare_temperature(towers, loss, global_batch)
         self.towers = towers
         self.loss = loss
         self.optim = dict(optim)
         self.config = config
-        if towers.logit_bias is not None:  # SigLIP's: InfoNCE does not use it, and DDP waits for every gradient
-            towers.logit_bias.requires_grad_(False)
-        if not any(parameter.requires_grad for parameter in towers.parameters()):
+        self.chunks = number_of_chunks(batch_size, self.optim.get("chunk_size"))
+        self.english, self.contrasted = english, contrasted
+        self._teacher = (teacher,)  # in a tuple: no part of this module, its state and its gradients
+        if not any(parameter.requires_grad and parameter.ndim for parameter in towers.parameters()):
             raise UserError(
-                "nothing would be trained: both towers are locked and have no projection; set model.lock_text=false, say."
+                "nothing but the temperature would be trained: both towers are locked and have no projection; set "
+                "model.lock_text=false, say."
             )
 
     def on_train_start(self) -> None:
         """Towers are built in eval mode, and Lightning leaves a module in the mode it finds: without this, no dropout."""
         self.train()
+        for teacher in filter(None, self._teacher):
+            teacher.to(self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step: both towers, all views, the loss. Logs the terms under ``train/``."""
@@ -58,26 +86,59 @@ class ContrastiveModule(LightningModule):
             raise DataError(
                 f"no sample of data.train_shards could be used; `mmcs data inspect SHARDS` says why.{first}"
             )
-        images = embed_images(self.towers, batch)
-        views = embed_texts(self.towers, batch)
-        terms = self.loss(images, views, batch["group"], self.towers.logit_scale.exp())
-        size = max(1, len(images))
-        for name, term in terms.items():
-            self.log(f"train/{name}", term, prog_bar=name == "loss", batch_size=size, sync_dist=True)
-        self.log("train/logit_scale", self.towers.logit_scale.exp().detach(), batch_size=size)
+        terms, embeddings = self.losses(batch)
+        self._log(terms, embeddings)
         return terms["loss"]
 
+    def losses(self, batch: Batch) -> tuple[dict[str, Tensor], Embeddings]:
+        """The loss and its terms by name (``ContrastiveLoss``), and the embeddings that they are of."""
+        embeddings = self.towers(batch) if self.chunks == 1 else embed_in_chunks(self.towers, batch, self.chunks)
+        return self.loss(self._embedded(batch, embeddings)), embeddings
+
+    def _embedded(self, batch: Batch, embeddings: Embeddings) -> Embedded:
+        (teacher,) = self._teacher
+        views = embeddings.views[: self.contrasted]
+        return Embedded(
+            images=embeddings.images,
+            views=views,
+            group=batch["group"],
+            caption=batch["caption"],
+            text_id=batch["text_id"][: len(views)],
+            scale=embeddings.scale,
+            bias=embeddings.bias,
+            english=None if self.english is None else embeddings.views[self.english],
+            teacher=None if teacher is None or self.english is None else teacher(batch, self.english),
+        )
+
+    def _log(self, terms: Mapping[str, Tensor], embeddings: Embeddings) -> None:
+        """The loss, its terms and the temperature, at the steps at which Lightning writes."""
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if not every or (self.global_step + 1) % every:
+            return
+        if not torch.isfinite(terms["loss"]):
+            told = ", ".join(f"{name} {term.item():.4g}" for name, term in terms.items())
+            raise MmcsError(
+                f"the loss is not finite at step {self.global_step} ({told}): lower optim.lr, set trainer.gradient_clip_val=1, or "
+                "train with trainer.precision=bf16-mixed or 32-true; checkpoints written so far are kept."
+            )
+        size = max(1, len(embeddings.images))
+        for name, term in terms.items():
+            self.log(f"train/{name}", term, prog_bar=name == "loss", batch_size=size, sync_dist=True)
+        self.log("train/logit_scale", embeddings.scale.detach(), batch_size=size)
+        if embeddings.bias is not None and self.loss.uses_bias:
+            self.log("train/logit_bias", embeddings.bias.detach(), batch_size=size)
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Keeps the temperature at or above 0.01, as OpenCLIP does (Radford et al. 2021, section 2.5); within the step, so that
-        every checkpoint holds it so.
+        """Clamps the temperature, as OpenCLIP does (Radford et al. 2021, section 2.5); within the step, so that every checkpoint
+        holds it so.
         """
         super().optimizer_step(*args, **kwargs)
-        with torch.no_grad():
-            self.towers.logit_scale.clamp_(0, math.log(100))
+        clamp_temperature(self.towers, self.loss)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Embeddings of a suite's batch, for the callbacks: ``images`` (B, D) and ``texts`` (T, D)."""
-        return {"images": embed_images(self.towers, batch), "texts": embed_texts(self.towers, batch)[0]}
+        embeddings = self.towers(batch)
+        return {"images": embeddings.images, "texts": embeddings.views[0]}
 
     def configure_optimizers(self) -> Any:
         """AdamW with weight decay on matrices only, and warm-up; values as OpenCLIP names them."""
@@ -97,6 +158,21 @@ class ContrastiveModule(LightningModule):
         kept = {f"towers.{name}" for name in trainable_state(self.towers)}
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in kept}
         checkpoint["mmcs"] = checkpoint_extras(self.towers, self.config)
+
+
+def number_of_chunks(batch_size: int, chunk_size: int | None) -> int:
+    """Into how many parts a process's batch is cut so that none is longer than ``chunk_size``.
+
+    Raises:
+        UserError: a chunk of less than one sample.
+    """
+    if chunk_size is None:
+        return 1
+    if not isinstance(chunk_size, int) or chunk_size < 1:
+        raise UserError(
+            f"optim.chunk_size is a number of samples, at least 1, or null for the whole batch; got {chunk_size!r}."
+        )
+    return math.ceil(batch_size / chunk_size)
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

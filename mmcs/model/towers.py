@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmcs.errors import UserError
+from mmcs.model.embed import Batch, Embeddings, embed
 from mmcs.stream.tokenise import Tokenise
 
 _HF_FUNCTION = [
@@ -54,6 +55,7 @@ class Towers(nn.Module):
     A trunk is ``visual.trunk`` of a timm tower, the transformer with its pooler of a Hugging Face text tower, and the
     whole tower, projection included, elsewhere: exactly what open_clip's own locking freezes. A locked trunk always
     stays in eval mode and runs without gradients; normalisation layers whose weights are frozen keep their statistics.
+    A trunk with adapters (``lora.py``) is frozen but for these, and runs with gradients.
 
     Args:
         clip: the open_clip module, with ``visual.preprocess_cfg`` set, as ``open_clip.create_model`` leaves it.
@@ -87,6 +89,9 @@ class Towers(nn.Module):
         self._text_split = isinstance(getattr(clip, "text", None), HFTextEncoder)
         self.tokenise = Tokenise(tokenizer, trim=self._text_split)
         self.image_locked = self.text_locked = False
+        self.image_adapted = self.text_adapted = False
+        self.compiles = False  # whether trunks are compiled, in training
+        self._compiled: dict[str, Callable[[Tensor], Tensor]] = {}
         self._fingerprints: dict[str, str] = {}
         mean, std = torch.tensor(self.preprocess.mean), torch.tensor(self.preprocess.std)
         self.register_buffer("_mean", mean.view(1, 3, 1, 1), persistent=False)
@@ -102,6 +107,12 @@ class Towers(nn.Module):
         """SigLIP's bias, None where the model has none."""
         return getattr(self.clip, "logit_bias", None)
 
+    def forward(self, batch: Batch) -> Embeddings:
+        """All that a loss needs of a batch. In training everything passes through here: processes that share the towers'
+        weights (FSDP2) meet in this one call.
+        """
+        return embed(self, batch)
+
     # --- embeddings -------------------------------------------------------------------------------------------------
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -111,18 +122,29 @@ class Towers(nn.Module):
     def image_features(self, images: Tensor) -> Tensor:
         """uint8 images (B, 3, H, W) → trunk features (B, F)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.image_locked):
-            if self._image_split:
-                return self.clip.visual.trunk(self.normalise(images))
-            return self.clip.encode_image(self.normalise(images), normalize=False)
+            return self._run("image", self._image_trunk_features, self.normalise(images))
 
     def text_features(self, tokens: Tensor) -> Tensor:
         """int64 tokens (B, L) → trunk features (B, F)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.text_locked):
-            if not self._text_split:
-                return self.clip.encode_text(tokens, normalize=False)
-            text = self.clip.text
-            mask = (tokens != text.config.pad_token_id).long()
-            return text.pooler(text.transformer(input_ids=tokens, attention_mask=mask), mask)
+            return self._run("text", self._text_trunk_features, tokens)
+
+    def _image_trunk_features(self, pixels: Tensor) -> Tensor:
+        return self.clip.visual.trunk(pixels) if self._image_split else self.clip.encode_image(pixels, normalize=False)
+
+    def _text_trunk_features(self, tokens: Tensor) -> Tensor:
+        if not self._text_split:
+            return self.clip.encode_text(tokens, normalize=False)
+        text = self.clip.text
+        mask = (tokens != text.config.pad_token_id).long()
+        return text.pooler(text.transformer(input_ids=tokens, attention_mask=mask), mask)
+
+    def _run(self, tower: str, features: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        if self.compiles and self.training:  # in evaluation shapes are others; compiled beside the modules, names stay
+            if tower not in self._compiled:
+                self._compiled[tower] = torch.compile(features)
+            features = self._compiled[tower]
+        return features(inputs)
 
     def embed_image_features(self, features: Tensor) -> Tensor:
         """Trunk features (B, F) → L2-normalised embeddings (B, D): dropout in training, then the head."""
@@ -147,7 +169,7 @@ class Towers(nn.Module):
     def lock_image(self, unlocked_groups: int = 0) -> None:
         """Freezes the image trunk but for its last ``unlocked_groups`` groups (open_clip's ``lock_image_tower``)."""
         # freeze_bn_stats is not used: it drops the activation of timm's BatchNormAct2d; see ``train`` instead.
-        _locking("image", lambda: self.clip.lock_image_tower(unlocked_groups=unlocked_groups))
+        _locking("image", lambda: self.clip.visual.lock(unlocked_groups=unlocked_groups))
         self.image_locked = unlocked_groups == 0
         self.train(self.training)
 
@@ -158,7 +180,9 @@ class Towers(nn.Module):
         for names in (arch_dict["bert"]["config_names"],):  # open_clip 3.3 knows BERT's widths but not its layers
             names.setdefault("layer_attr", "layer")
             names.setdefault("token_embeddings_attr", "embeddings")
-        _locking("text", lambda: self.clip.lock_text_tower(unlocked_layers=unlocked_layers))
+        tower = getattr(self.clip, "text", None)  # CoCa has the towers' locks, but none of its own
+        lock = self.clip.lock_text_tower if tower is None else tower.lock
+        _locking("text", lambda: lock(unlocked_layers=unlocked_layers))
         self.text_locked = unlocked_layers == 0
         self.train(self.training)
 
@@ -167,15 +191,18 @@ class Towers(nn.Module):
         super().train(mode)
         for trunk in self._locked_trunks():
             trunk.eval()
+        adapted = [*(self._image_trunk() if self.image_adapted else []), *(self.text_trunk() if self.text_adapted else [])]
+        frozen = {module for trunk in adapted for module in trunk.modules()}
         for module in self.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and _frozen(module):
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and (module in frozen or _frozen(module)):
                 module.eval()
         return self
 
     def _image_trunk(self) -> list[nn.Module]:
         return [self.clip.visual.trunk if self._image_split else self.clip.visual]
 
-    def _text_trunk(self) -> list[nn.Module]:
+    def text_trunk(self) -> list[nn.Module]:
+        """The modules that ``lock_text`` freezes."""
         if self._text_split:
             return [self.clip.text.transformer, self.clip.text.pooler]
         if hasattr(self.clip, "text"):
@@ -185,7 +212,7 @@ class Towers(nn.Module):
     def _locked_trunks(self) -> Iterable[nn.Module]:
         return [
             *(self._image_trunk() if self.image_locked else []),
-            *(self._text_trunk() if self.text_locked else []),
+            *(self.text_trunk() if self.text_locked else []),
         ]
 
     def _is_text(self, name: str) -> bool:
@@ -197,16 +224,26 @@ class Towers(nn.Module):
     def _is_image(self, name: str) -> bool:
         return name.startswith("visual.trunk." if self._image_split else "visual.")
 
+    def in_trunk(self, tower: str, name: str) -> bool:
+        """Whether a tensor or module of ``clip`` belongs to the trunk of ``tower`` ("image", "text")."""
+        return self._is_image(name) if tower == "image" else self._is_text(name)
+
     # --- state and identity -----------------------------------------------------------------------------------------
 
     def trainable_state_dict(self) -> dict[str, Tensor]:
-        """What training may change: every tensor of the state but those of wholly locked trunks."""
-        return {
-            name: value
-            for name, value in self.state_dict().items()
-            if not (self.image_locked and self._is_image(name.removeprefix("clip.")))
-            and not (self.text_locked and self._is_text(name.removeprefix("clip.")))
-        }
+        """What training may change: every tensor of the state but those of wholly locked trunks, and of trunks with adapters
+        only what is trained.
+        """
+        trained = {name for name, parameter in self.named_parameters(remove_duplicate=False) if parameter.requires_grad}
+        towers = (("image", self.image_locked, self.image_adapted), ("text", self.text_locked, self.text_adapted))
+
+        def left_out(name: str) -> bool:
+            for tower, locked, adapted in towers:
+                if (locked or adapted) and self.in_trunk(tower, name.removeprefix("clip.")):
+                    return locked or name not in trained
+            return False
+
+        return {name: value for name, value in self.state_dict().items() if not left_out(name)}
 
     def load_trainable_state_dict(self, state: dict[str, Tensor]) -> None:
         """Loads what ``trainable_state_dict`` gave; every one of its names must be there, and no other."""
@@ -223,19 +260,28 @@ class Towers(nn.Module):
         self.load_state_dict(state, strict=False)
 
     def image_fingerprint(self) -> str:
-        """Hex digest of what decides image features: trunk weights, architecture, preprocessing."""
-        return self._kept("image", self.image_locked, self._image_fingerprint)
+        """Hex digest of what decides image features: trunk weights (under adapters: as they were before), architecture,
+        preprocessing.
+        """
+        return self._kept("image", self.image_locked or self.image_adapted)
 
     def text_fingerprint(self) -> str:
-        """Hex digest of what decides text features: trunk weights, architecture, tokeniser, context length."""
-        return self._kept("text", self.text_locked, self._text_fingerprint)
+        """Hex digest of what decides text features: trunk weights (under adapters: as they were before), architecture,
+        tokeniser, context length.
+        """
+        return self._kept("text", self.text_locked or self.text_adapted)
 
-    def _kept(self, kind: str, locked: bool, compute: Callable[[], str]) -> str:
-        if not locked:
+    def keep_fingerprint(self, tower: str) -> None:
+        """Computes the fingerprint of a trunk ("image", "text") that is frozen from now on."""
+        self._kept(tower, frozen=True)
+
+    def _kept(self, tower: str, frozen: bool) -> str:
+        compute = self._image_fingerprint if tower == "image" else self._text_fingerprint
+        if not frozen:
             return compute()
-        if kind not in self._fingerprints:  # hundreds of MB are hashed: a locked trunk's once
-            self._fingerprints[kind] = compute()
-        return self._fingerprints[kind]
+        if tower not in self._fingerprints:  # hundreds of MB are hashed: a frozen trunk's once
+            self._fingerprints[tower] = compute()
+        return self._fingerprints[tower]
 
     def _image_fingerprint(self) -> str:
         vision = {k: v for k, v in self.config["model_cfg"]["vision_cfg"].items() if k != "timm_model_pretrained"}

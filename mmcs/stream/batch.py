@@ -12,17 +12,23 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 
-def group_id(group: str) -> int:
-    """64-bit number of a group's name, signed; equal on every machine."""
-    return int.from_bytes(blake2b(group.encode(), digest_size=8).digest(), "little", signed=True)
+def stable_id(text: str) -> int:
+    """64-bit number of a group's name or of a text, signed; equal on every machine."""
+    return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "little", signed=True)
+
+
+def _ids(texts: Sequence[str]) -> Tensor:
+    return torch.tensor([stable_id(text) for text in texts], dtype=torch.int64)
 
 
 class Collate:
     """A list of B samples → a batch.
 
-    A batch holds "position" int64 (B,), "groups" (names) and "group" int64 (B,) of ``group_id``, "texts" per view (V
-    lists of B), and every other key of the samples: stacked to (B, …) where the values are tensors or arrays
-    ("image", "image_features"), else as a list of B. The loader adds "epoch" and "dropped".
+    A batch holds "position" int64 (B,), "groups" (names) and "group" int64 (B,) of ``stable_id``, "texts" per view (V
+    lists of B) and "text_id" (V times int64 (B,)), "caption" int64 (B,) (of the caption before any switch, which is
+    "english"), and every other key of the samples: stacked to (B, …) where the values are tensors or arrays ("image",
+    "image_features"), else as a list of B. The loader adds "epoch" and "dropped". By the ids a loss knows which samples
+    say the same, whichever process holds them.
     """
 
     def __call__(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -35,7 +41,11 @@ class Collate:
         batch["position"] = torch.tensor([sample["position"] for sample in samples])
         if "group" in samples[0]:
             batch["groups"] = [sample["group"] for sample in samples]
-            batch["group"] = torch.tensor([group_id(group) for group in batch["groups"]])
+            batch["group"] = _ids(batch["groups"])
+        if "texts" in batch:
+            batch["text_id"] = [_ids(view) for view in batch["texts"]]
+        if "english" in batch:
+            batch["caption"] = _ids(batch["english"])
         return batch
 
 

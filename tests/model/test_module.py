@@ -6,12 +6,20 @@ import pytest
 import torch
 from lightning import Trainer
 
-from mmcs.errors import UserError
-from mmcs.losses.contrastive import ContrastiveLoss
+from mmcs.assemble import build_loss
+from mmcs.config import compose_config, resolve
+from mmcs.errors import MmcsError, UserError
 from mmcs.model.build import build_towers
-from mmcs.model.module import ContrastiveModule, decay_groups, learning_rate
+from mmcs.model.module import ContrastiveModule, decay_groups, learning_rate, number_of_chunks
 
 OPTIM = {"lr": 1e-2, "weight_decay": 0.1, "betas": [0.9, 0.98], "eps": 1e-6, "warmup": 0, "schedule": "constant"}
+
+
+SIZES = {"batch_size": 6, "global_batch": 6}
+
+
+def loss():
+    return build_loss(resolve(compose_config(["data=shards", "data.train_shards=x"])))
 
 
 class Recorded(ContrastiveModule):
@@ -27,12 +35,15 @@ def batch(towers, n=6, seed=0):
     images = torch.randint(0, 256, (n, 3, 32, 32), dtype=torch.uint8, generator=generator)
     texts = ["a dog", "a cat", "the house", "red snow", "two cats", "black"][:n]
     tokens = towers.tokenise.encode(texts)
-    return {"image": images, "tokens": [tokens, tokens], "group": torch.arange(n), "position": torch.arange(n)}
+    labels = {"group": torch.arange(n), "caption": torch.arange(n), "text_id": [torch.arange(n), torch.arange(n)]}
+    return {"image": images, "tokens": [tokens, tokens], **labels, "position": torch.arange(n)}
 
 
-def fit(module, batches, folder):
+def fit(module, batches, folder, **options):
     loader = torch.utils.data.DataLoader(batches, batch_size=None)
-    trainer = Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=folder)
+    trainer = Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=folder, **options
+    )
     trainer.fit(module, loader)
     return trainer
 
@@ -41,7 +52,7 @@ def fit(module, batches, folder):
 def trained(hf_model, tmp_path):
     towers = build_towers(hf_model, lock_image=True, lock_text=True, image_dropout=0.5, text_dropout=0.5)
     before = {name: value.clone() for name, value in towers.state_dict().items()}
-    module = Recorded(towers, ContrastiveLoss(), OPTIM, {"model": {"name": hf_model}})
+    module = Recorded(towers, loss(), OPTIM, {"model": {"name": hf_model}}, **SIZES)
     trainer = fit(module, [batch(towers, seed=i) for i in range(3)], tmp_path)
     return towers, before, module, trainer
 
@@ -72,7 +83,7 @@ def test_a_checkpoint_holds_what_training_changes_and_loads_without_pickle(train
 def test_an_empty_batch_takes_its_step(hf_model, tmp_path):
     """A rank whose whole share was dropped must not fail: its gradients are zero."""
     towers = build_towers(hf_model, lock_image=False, lock_text=True)
-    module = ContrastiveModule(towers, ContrastiveLoss(), {**OPTIM, "weight_decay": 0.0}, {"model": {"name": hf_model}})
+    module = ContrastiveModule(towers, loss(), {**OPTIM, "weight_decay": 0.0}, {"model": {"name": hf_model}}, **SIZES)
     before = {name: parameter.clone() for name, parameter in towers.named_parameters()}
     fit(
         module,
@@ -100,6 +111,23 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine():
 
 def test_nothing_to_train_is_said(own_model):
     towers = build_towers(own_model, lock_image=True, lock_text=True)
-    towers.requires_grad_(False)
-    with pytest.raises(UserError, match="nothing would be trained"):
-        ContrastiveModule(towers, ContrastiveLoss(), OPTIM, {})
+    with pytest.raises(UserError, match="nothing but the temperature would be trained"):
+        ContrastiveModule(towers, loss(), OPTIM, {}, **SIZES)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(hf_model, tmp_path):
+    towers = build_towers(hf_model, lock_image=True, lock_text=True)
+    module = ContrastiveModule(towers, loss(), OPTIM, {"model": {"name": hf_model}}, **SIZES)
+    towers.clip.text.proj.weight.data.fill_(float("nan"))
+    with pytest.raises(MmcsError, match=r"not finite at step 0 .*lower optim.lr"):
+        fit(module, [batch(towers)], tmp_path, log_every_n_steps=1)
+
+
+@pytest.mark.parametrize("size", [0, -3, 2.5])
+def test_a_chunk_is_a_number_of_samples(size):
+    with pytest.raises(UserError, match="chunk_size is a number of samples"):
+        number_of_chunks(8, size)
+
+
+def test_chunks_are_no_longer_than_asked():
+    assert [number_of_chunks(10, size) for size in (None, 1, 3, 10, 11)] == [1, 10, 4, 1, 1]

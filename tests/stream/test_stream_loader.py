@@ -16,7 +16,7 @@ from stream_shards import jpeg, shard_of, write_shard
 from torch import distributed
 
 from mmcs.errors import DataError, UserError
-from mmcs.stream.batch import group_id
+from mmcs.stream.batch import stable_id
 from mmcs.stream.decode import DecodeImage
 from mmcs.stream.drops import BadSample
 from mmcs.stream.loader import StreamLoader
@@ -255,7 +255,7 @@ def test_what_a_batch_holds(tmp_path, workers):
     assert batch["identity"] == batch["groups"] == [f"set/train/00000/{key}" for key in keys]
     assert batch["texts"] == [[f"caption {key}" for key in keys], [f"CAPTION {key}".upper() for key in keys]]
     assert batch["captions"][0] == {"en": [f"caption {keys[0]}"], "de": [f"Satz {keys[0]}"]}
-    assert batch["group"].tolist() == [group_id(group) for group in batch["groups"]]
+    assert batch["group"].tolist() == [stable_id(group) for group in batch["groups"]]
     assert batch["image_features"].tolist() == [[position] * 3 for position in range(10)]
     assert (batch["epoch"], batch["dropped"]) == (0, [])
     for view in batch["tokens"]:
@@ -265,8 +265,8 @@ def test_what_a_batch_holds(tmp_path, workers):
 
 def test_group_ids_are_fixed():
     """Golden: they stand in results that outlive a process."""
-    assert group_id("a frog") == -8382663661626619816
-    assert len({group_id(str(number)) for number in range(10_000)}) == 10_000
+    assert stable_id("a frog") == -8382663661626619816
+    assert len({stable_id(str(number)) for number in range(10_000)}) == 10_000
 
 
 # ---------------------------------------------------------------- what is dropped
