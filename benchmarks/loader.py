@@ -47,7 +47,7 @@ def measure() -> list[dict[str, Any]]:
             write_shards(folder / kind, kind, SAMPLES, SHARDS, texts)
         (folder / "model.json").write_text(json.dumps(MODEL))
         _write_lexicon(folder / "switch.lex")
-        rates = _rates(folder, _webdataset_of_the_peer())
+        rates = _rates(folder, webdataset_of_the_peer())
     rows = []
     for kind, workers in (("small", 1), ("small", 2), ("large", 1), ("large", 2)):
         name = f"loader_{kind}_{workers}_worker" + "s" * (workers > 1)
@@ -120,7 +120,7 @@ def _write_lexicon(path: Path) -> None:
     write_lexicon(path, entries, source_language="en", sources=source)
 
 
-def _webdataset_of_the_peer() -> Path:
+def webdataset_of_the_peer() -> Path:
     """A folder with the version that open_clip's loader runs with, fetched once."""
     folder = cache_folder() / "bench" / PEERS_WEBDATASET.replace("==", "-")
     if not folder.exists():

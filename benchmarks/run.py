@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mmcs.files import atomic_file
 
-GROUPS = ("switch", "loader", "loss", "recall")
+GROUPS = ("switch", "loader", "loss", "step", "recall")
 
 
 def main() -> int:

@@ -24,19 +24,23 @@ from mmcs.codeswitch.build import build_switch
 from mmcs.codeswitch.schedule import one_of
 from mmcs.codeswitch.stage import ChooseCaption, SwitchCaption
 from mmcs.errors import MmcsError, UserError
-from mmcs.evaluation.evaluate import evaluate
+from mmcs.evaluation.evaluate import embed_suite, evaluate
+from mmcs.evaluation.protocols import retrieve
 from mmcs.evaluation.suites import Suite, open_suites
 from mmcs.files import atomic_file
 from mmcs.losses.contrastive import ContrastiveLoss
 from mmcs.metrics_file import MetricsFile
 from mmcs.model.build import build_towers
-from mmcs.model.checkpoint import load_weights
+from mmcs.model.checkpoint import load_weights, save_weights
 from mmcs.model.module import ContrastiveModule, number_of_chunks
+from mmcs.model.sharded import check_precision, is_sharded
 from mmcs.model.teacher import Teacher
 from mmcs.model.towers import Towers
+from mmcs.model.wise_ft import check_alphas, choose, interpolate
 from mmcs.report.compare import compare
 from mmcs.report.names import UNTRAINED
-from mmcs.resume import WholeCheckpoints, first_step
+from mmcs.resume import LAST, WholeCheckpoints, first_step
+from mmcs.retrieval.languages import ENGLISH
 from mmcs.stream.exclude import LeaveOut
 from mmcs.stream.mixture import open_sources
 
@@ -63,6 +67,7 @@ class Run:
     datamodule: LightningDataModule
     trainer: Trainer
     checkpoint: ModelCheckpoint
+    val: list[Suite]
     test: list[Suite]
     seen: list[str]
     untouched: dict[str, Tensor]
@@ -71,11 +76,16 @@ class Run:
         """Evaluates the best checkpoint (the last one where none was monitored) on the test suites, and the model as it was
         before training (``untouched/``, a row of every comparison); writes the report.
         """
+        if is_sharded(self.module.towers):  # this is one process's work, which has a part of them
+            self.module.towers = build_towers(**self.config["model"])
+            load_weights(self.module.towers, self.folder / LAST)
+        towers = self.module.towers.float()  # whatever they were trained in: as `mmcs evaluate` has them
+        if self.checkpoint.best_model_path and (self.test or self.config["eval"]["wise_ft"]):
+            load_weights(towers, Path(self.checkpoint.best_model_path))
+        if self.config["eval"]["wise_ft"]:
+            self._wise_ft()
         if not self.test:
             return
-        towers = self.module.towers
-        if self.checkpoint.best_model_path:
-            load_weights(towers, Path(self.checkpoint.best_model_path))
         self._evaluate(self.folder, self.config["experiment"], self.config["seed"])
         runs = [self.folder]
         if self.config["eval"]["untouched"]:
@@ -83,6 +93,27 @@ class Run:
             self._evaluate(self.folder / UNTRAINED, UNTRAINED, None)
             runs.append(self.folder / UNTRAINED)
         compare(runs, baseline=runs[-1], out=self.folder / "report.html")
+
+    def _wise_ft(self) -> None:
+        """Leaves the towers with the best weights between the start and what was trained, kept as the best checkpoint."""
+        towers = self.module.towers
+        tuned = {name: value.detach().clone() for name, value in towers.trainable_state_dict().items()}
+
+        def measure(alpha: float) -> dict[str, float]:
+            towers.load_trainable_state_dict(interpolate(self.untouched, tuned, alpha))
+            figures = {}
+            for suite in self.val:
+                embedded, _ = embed_suite(towers, suite, cache=self.config["data"]["cache_features"])
+                for row in retrieve(embedded, self.seen, resamples=1)[0]:
+                    language = row["query_language"]
+                    if row["metric"] == "recall@10" and language in (ENGLISH, "non_english"):  # texts ask for images
+                        figures[f"val/{suite.name}/{language}/image_retrieval_recall@10"] = row["value"]
+            return figures
+
+        best = choose(self.config["eval"]["wise_ft"], measure, monitor=str(self.checkpoint.monitor), folder=self.folder)
+        towers.load_trainable_state_dict(interpolate(self.untouched, tuned, best))
+        source = Path(self.checkpoint.best_model_path)
+        save_weights(towers, source, source.with_name("best-wise_ft.ckpt"), wise_ft={"alpha": best, "of": source.name})
 
     def _evaluate(self, folder: Path, experiment: str, seed: int | None) -> None:
         evaluate(
@@ -140,6 +171,7 @@ def check(config: dict[str, Any]) -> tuple[Captions, list[Suite], list[Suite], l
     Raises:
         UserError, DataError: with one sentence each.
     """
+    check_precision(config["trainer"])
     captions = build_captions(config, english=build_loss(config).uses_teacher)
     number_of_chunks(config["data"]["batch_size"], config["optim"]["chunk_size"])
     one_of("float32_matmul_precision", config["float32_matmul_precision"], ("highest", "high", "medium"))
@@ -147,6 +179,7 @@ def check(config: dict[str, Any]) -> tuple[Captions, list[Suite], list[Suite], l
     data = build_data(config).keywords
     val = open_suites(settings["val"] or {}, "val", settings["languages"], data["access"])
     test = open_suites(settings["test"] or {}, "test", settings["languages"], data["access"])
+    check_alphas(settings["wise_ft"], bool(val))
     open_sources(data["train_shards"], data["access"])
     if data["exclude"]:
         LeaveOut(data["exclude"])
@@ -182,6 +215,7 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
         instantiate(config["callbacks"]["preview"], languages=captions.languages),
         instantiate(config["callbacks"]["recall"], suites={suite.name: suite.languages for suite in val}, seen=seen),
         instantiate(config["callbacks"]["throughput"]),
+        _instantiated(config["callbacks"]["ema"], "callbacks.ema"),
         LearningRateMonitor("step"),
         *([RichProgressBar(leave=False)] if sys.stdout.isatty() else []),
         best,
@@ -194,7 +228,7 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision(config["float32_matmul_precision"])
     untouched = {name: value.detach().clone() for name, value in towers.trainable_state_dict().items()}
-    return Run(config, folder, module, datamodule, trainer, best, test, seen, untouched)
+    return Run(config, folder, module, datamodule, trainer, best, val, test, seen, untouched)
 
 
 def _module(towers: Towers, captions: Captions, config: dict[str, Any], processes: int) -> ContrastiveModule:
@@ -213,9 +247,12 @@ def _module(towers: Towers, captions: Captions, config: dict[str, Any], processe
 
 
 def _trainer(settings: dict[str, Any], folder: Path, callbacks: list[Callback], loggers: list[Logger]) -> Trainer:
+    strategy = settings.get("strategy", "auto")
+    if isinstance(strategy, dict):
+        strategy = _instantiated(strategy, "trainer.strategy")
     try:
         return Trainer(
-            **settings,
+            **{**settings, "strategy": strategy},
             default_root_dir=folder,
             callbacks=callbacks,
             logger=loggers,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -27,8 +28,9 @@ def conf_dir() -> Path:
     return checkout if (checkout / "train.yaml").is_file() else package / "conf"
 
 
-def compose_config(overrides: Sequence[str]) -> DictConfig:
-    """The configuration that ``overrides`` (as typed on the command line) describe, not yet resolved.
+def compose_config(overrides: Sequence[str], *, hydra: bool = False) -> DictConfig:
+    """The configuration that ``overrides`` (as typed on the command line) describe, not yet resolved; with ``hydra``, Hydra's
+    own settings are in it.
 
     Raises:
         UserError: an unknown key, group or name (the sentence lists the known ones), or a malformed override.
@@ -46,7 +48,7 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
                     f"cannot read {override!r}; an override is KEY=VALUE, lists are [a,b] in quotes, and in a list values "
                     "with braces of their own are quoted again."
                 )
-        return _compose(overrides)
+        return _compose(overrides, hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_sentence(error, overrides)) from None
 
@@ -68,9 +70,22 @@ def _readable(override: str) -> bool:
     return True
 
 
-def _compose(overrides: Sequence[str]) -> DictConfig:
+def _compose(overrides: Sequence[str], hydra: bool = False) -> DictConfig:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return compose("train", overrides=list(overrides))
+        _ours_stand()
+        return compose("train", overrides=list(overrides), return_hydra_config=hydra)
+
+
+def _ours_stand() -> None:
+    """Launchers and sweepers that users may have as plugins of Hydra register schemas of the same names, by which Hydra
+    would judge the files in ``conf/hydra``.
+    """
+    schemas = ConfigStore.instance().repo.get("hydra", {})
+    for file in (conf_dir() / "hydra").glob("*/**/*.yaml"):
+        node = schemas
+        for part in file.parent.relative_to(conf_dir() / "hydra").parts:
+            node = node.get(part, {})
+        node.pop(file.name, None)
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:

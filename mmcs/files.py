@@ -26,7 +26,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield partial
         with partial.open("rb") as handle:
             os.fsync(handle.fileno())
-        partial.replace(target)
+        replace_path(partial, target)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -53,6 +53,38 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def replace_path(partial: Path, target: Path) -> None:
+    """Gives ``partial`` the name ``target``, whether either is a file or a folder. No system replaces a folder in one step: what
+    stood there lies aside for a moment, from where ``settled`` brings it back if that moment is the last.
+    """
+    if not partial.is_dir() and not target.is_dir():
+        partial.replace(target)
+        return
+    aside = _aside(target)
+    _remove(aside)
+    if target.exists():
+        target.rename(aside)
+    partial.rename(target)
+    _remove(aside)
+
+
+def settled(path: Path) -> Path:
+    """``path``, after what a kill within ``replace_path`` had left aside is back under it."""
+    if not path.exists() and _aside(path).exists():
+        _aside(path).rename(path)
+    return path
+
+
+def _aside(path: Path) -> Path:
+    return path.parent / f".{path.name}.before"
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
 
 
 def _sweep(target: Path) -> None:

@@ -14,14 +14,15 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from mmcs.errors import UserError
-from mmcs.files import atomic_file
+from mmcs.files import atomic_file, settled
 from mmcs.model.checkpoint import read_checkpoint
+from mmcs.model.sharded_checkpoint import REST
 
 LAST = Path("checkpoints", "last.ckpt")
 
 
 def checkpoint_of(resume: str | None, folder: Path) -> Path | None:
-    """The checkpoint that ``resume`` names: a file, a run's folder (its last), or "auto" (the last of the run's own
+    """The checkpoint that ``resume`` names: a file or folder of parts, a run's folder (its last), or "auto" (the last of the run's own
     ``folder``; None where it has none yet).
 
     Raises:
@@ -30,11 +31,12 @@ def checkpoint_of(resume: str | None, folder: Path) -> Path | None:
     if resume is None:
         return None
     if resume == "auto":
-        return folder / LAST if (folder / LAST).is_file() else None
+        return folder / LAST if settled(folder / LAST).exists() else None
     path = Path(resume).expanduser().absolute()
-    found = path / LAST if path.is_dir() else path
-    if not found.is_file():
-        what = f"has no {LAST} yet" if path.is_dir() else "does not exist"
+    is_run = path.is_dir() and not (path / REST).is_file()
+    found = settled(path / LAST) if is_run else path
+    if not found.exists():
+        what = f"has no {LAST} yet" if is_run else "does not exist"
         raise UserError(f"resume={resume} {what}; name a checkpoint, a run's folder, or auto.")
     return found
 

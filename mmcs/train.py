@@ -8,14 +8,17 @@ import contextlib
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mmcs.errors import MmcsError, UserError, exit_code_of, report
 from mmcs.orphans import end_with_parent
+from mmcs.processes import RESOLVED, Outcome, child, launch_processes, processes_per_node
+from mmcs.run_folder import COMPLETED, CONFIG, FAILED, PREEMPTED, STATUS, held, unfinished, write_status
+from mmcs.started import Started
 
-RESOLVED = "--resolved"  # how a process of a multi-device run is told its configuration
-FAILURE = ".failure.json"  # how it tells the launching process what went wrong
+JOB = "--job"  # how the process of one job of a sweep is told its own
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,18 +26,42 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     try:
         if arguments[:1] == [RESOLVED]:
-            return _child(Path(arguments[1]))
+            return child(Path(arguments[1]), run)
+        if arguments[:1] == [JOB]:
+            return _job(Path(arguments[1]))
         return _hydra(arguments)
     except KeyboardInterrupt:
         print("mmcs-train: interrupted; checkpoints written so far are kept.", file=sys.stderr)
         return 130
+    except SystemExit as error:
+        if not hasattr(error, "sentence"):  # not ``mmcs.preempt.Preempted``, which is not imported before it is needed
+            raise
+        if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
+            print(f"mmcs-train: {error.sentence}", file=sys.stderr)
+        return int(str(error.code))
     except Exception as error:
         return report(error)
+
+
+def _job(folder: Path) -> int:
+    """One job of a sweep, which waits for this process (see ``mmcs.sweep.process``)."""
+    import signal
+
+    end_with_parent()
+    for number in (signal.SIGUSR1, signal.SIGUSR2):  # SLURM's warnings reach every process of a job: the launcher acts
+        signal.signal(number, signal.SIG_IGN)
+    launch(json.loads((folder / "job.json").read_text(encoding="utf-8"))["config"], folder)
+    return 0
 
 
 def _hydra(arguments: list[str]) -> int:
     from mmcs.config import compose_config, conf_dir, quoted, resolve
 
+    helps = {"-h", "--help", "--hydra-help", "--cfg", "-c"}
+    if {"-m", "--multirun"} & set(arguments) and not helps & set(arguments):
+        from mmcs.sweep.main import sweep
+
+        return sweep(arguments)
     arguments = [argument if argument.startswith("-") else quoted(argument) for argument in arguments]
     if not {"-m", "--multirun", "-h", "--help", "--hydra-help", "--cfg", "-c"} & set(arguments):
         # Composed once before Hydra does, so that a mistake is answered in a sentence and leaves no folder behind.
@@ -53,123 +80,139 @@ def _hydra(arguments: list[str]) -> int:
         try:
             resolved = resolve(config)
             resolved["experiment"] = HydraConfig.get().runtime.choices.get("experiment") or "none"
-            return launch(resolved, folder)
+            own = any(override.startswith("hydra.run.dir=") for override in HydraConfig.get().overrides.hydra)
+            return launch(resolved, folder, among=None if own else folder.parent)
         except Exception as error:
             if exit_code_of(error) is None:
                 raise
             codes.append(report(error))
-            for empty in (folder, *folder.parents[:2]):
-                with contextlib.suppress(OSError):
-                    empty.rmdir()
             return None
+        finally:
+            _remove_if_empty(folder)
 
     sys.argv[1:] = arguments
     job()
     return max(codes, default=0)
 
 
-def launch(config: dict[str, Any], folder: Path) -> float | None:
-    """Trains in this process, or in a process tree of its own for several devices.
+def _remove_if_empty(folder: Path) -> None:
+    for empty in (folder, *folder.parents[:2]):
+        with contextlib.suppress(OSError):
+            empty.rmdir()
+
+
+def launch(config: dict[str, Any], folder: Path, *, among: Path | None = None) -> float | None:
+    """Trains in this process, or in a process tree of its own for several devices; where torchrun or srun has started the
+    processes, as one of them. ``status.json`` says how it ended.
+
+    Args:
+        among: where, with ``resume=auto``, a run of this configuration is looked for that has not completed, which then goes
+            on in its own folder. None: in ``folder`` alone.
 
     Returns the best monitored validation figure (the objective of a sweep), None without one.
+
+    Raises:
+        UserError, DataError: what cannot be run. Preempted: a signal ended it.
     """
+    from mmcs.preempt import listening
+
+    started = Started.here()
+    if started is not None:
+        started.check(config["trainer"], processes_per_node(config))
+    elif (config["trainer"].get("num_nodes") or 1) != 1:
+        raise UserError(
+            f"trainer.num_nodes={config['trainer']['num_nodes']}: on several nodes torchrun or srun starts the processes, "
+            "such as torchrun --nnodes 2 --nproc-per-node 8 train.py …"
+        )
+    first = started is None or started.rank == 0
+    told = first and config["resume"] == "auto"
+    if told and among is not None and (before := unfinished(among, config)):
+        print(f"mmcs-train: note: resume=auto: goes on with {before}.", file=sys.stderr)
+        folder = before
+    if started is not None:
+        folder = started.agree_on(folder)
+    with held(folder) if first else contextlib.nullcontext():
+        resumed = _resumed(config, folder, told)
+        with listening(), _telling(folder) if first else contextlib.nullcontext():
+            several = started is None and (processes_per_node(config) or 1) > 1
+            outcome = launch_processes(resumed, folder) if several else run(resumed, folder)
+            if first:
+                write_status(folder, COMPLETED, **asdict(outcome))
+            return outcome.objective
+
+
+def _resumed(config: dict[str, Any], folder: Path, told: bool) -> dict[str, Any]:
+    """``config`` with the checkpoint's path for ``resume``."""
     from mmcs.resume import checkpoint_of
 
     checkpoint = checkpoint_of(config["resume"], folder)
-    if config["resume"] == "auto" and checkpoint is None:
+    if told and checkpoint is None:
         print(f"mmcs-train: note: resume=auto: {folder} has no checkpoint yet, the run begins.", file=sys.stderr)
-    config = {**config, "resume": checkpoint and str(checkpoint)}
-    devices = config["trainer"].get("devices", 1)
-    processes = len(devices) if isinstance(devices, list) else devices
-    if processes in (1, "1", "auto") or "LOCAL_RANK" in os.environ:
-        return run(config, folder)
-    if not isinstance(processes, int) or processes < 1:
-        raise UserError(f"trainer.devices is a number of processes, or a list of GPU indices; got {devices!r}.")
-    from mmcs.assemble import check
-
-    check(config)  # here, once, rather than in every process
-    return _launch_processes(config, folder, processes)
+    return {**config, "resume": checkpoint and str(checkpoint)}
 
 
-def _launch_processes(config: dict[str, Any], folder: Path, processes: int) -> float | None:
-    """Torch's elastic launcher on the resolved configuration. (Lightning's own repeats the command line: in a sweep that
-    would start the sweep again in every rank.)
-    """
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+@contextlib.contextmanager
+def _telling(folder: Path) -> Any:
+    """Writes ``status.json`` where a run that has begun does not complete."""
+    from mmcs.preempt import Preempted
 
-    folder.mkdir(parents=True, exist_ok=True)
-    resolved, failure, objective = folder / ".resolved.json", folder / FAILURE, folder / ".objective.json"
-    failure.unlink(missing_ok=True)  # of a run that was killed
-    resolved.write_text(json.dumps(config))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
-    tree = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        run_id=folder.name,
-        max_restarts=0,
-        monitor_interval=0.2,
-    )
+    def begun() -> int | None:
+        return (folder / CONFIG).stat().st_mtime_ns if (folder / CONFIG).exists() else None
+
+    before = begun()
+
+    def tell(status: str, error: BaseException, code: int) -> None:
+        if begun() != before:
+            sentence = " ".join(str(error).split())
+            write_status(folder, status, step=getattr(error, "step", 0), sentence=sentence, code=code)
+
     try:
-        elastic_launch(tree, sys.executable)("-m", "mmcs.train", RESOLVED, str(folder))
-        return json.loads(objective.read_text()) if objective.exists() else None
-    except ChildFailedError as error:
-        if failure.exists():
-            told = json.loads(failure.read_text())
-            wrong = MmcsError(told["sentence"])
-            wrong.exit_code = told["code"]
-            raise wrong from None
-        raise MmcsError(
-            f"a training process failed; its message stands above, {folder} holds its checkpoints."
-        ) from error
-    finally:
-        for told_file in (resolved, failure, objective):
-            told_file.unlink(missing_ok=True)
+        yield
+    except Preempted as error:
+        tell(PREEMPTED, error, int(str(error.code)))
+        raise
+    except KeyboardInterrupt:
+        tell(FAILED, MmcsError("interrupted"), 130)
+        raise
+    except BaseException as error:
+        tell(FAILED, error, exit_code_of(error) or 1)
+        raise
 
 
-def _child(folder: Path) -> int:
-    end_with_parent()
-    try:
-        objective = run(json.loads((folder / ".resolved.json").read_text()), folder)
-        if os.environ["RANK"] == "0":
-            (folder / ".objective.json").write_text(json.dumps(objective))
-        return 0
-    except Exception as error:
-        code = exit_code_of(error)
-        if code is None:
-            raise
-        _tell(folder / FAILURE, {"sentence": str(error), "code": code})
-        return code
-
-
-def _tell(path: Path, told: dict[str, Any]) -> None:
-    """Leaves word of a failure, unless another process has: the first knows why, the others fail because it did."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(told))
-    with contextlib.suppress(FileExistsError):
-        os.link(partial, path)
-    partial.unlink()
-
-
-def run(config: dict[str, Any], folder: Path) -> float | None:
+def run(config: dict[str, Any], folder: Path) -> Outcome:
     """One process's part of a run: assemble, fit, evaluate the best checkpoint on the test suites (rank 0)."""
     import torch.distributed as dist
+    from lightning.pytorch.utilities.exceptions import SIGTERMException
 
     from mmcs.assemble import assemble
+    from mmcs.preempt import Preempted, asked_here, deferred, take_over
 
     parts = assemble(config, folder)
-    parts.trainer.fit(parts.module, parts.datamodule, ckpt_path=config["resume"], weights_only=True)
-    first = parts.trainer.is_global_zero
-    if dist.is_initialized():  # what follows is one process's work: nothing may wait for the others
-        parts.trainer.strategy.barrier()
-        dist.destroy_process_group()
-    if first:
-        parts.evaluate()
+    trainer = parts.trainer
+    take_over(trainer)
+    if trainer.is_global_zero:
+        (folder / STATUS).unlink(missing_ok=True)  # of the run that goes on
+    try:
+        with deferred():
+            trainer.fit(parts.module, parts.datamodule, ckpt_path=config["resume"], weights_only=True)
+        if dist.is_initialized():  # what follows is one process's work: nothing may wait for the others
+            trainer.strategy.barrier()
+            dist.destroy_process_group()
+        if asked_here():
+            raise SIGTERMException
+        if trainer.is_global_zero:
+            parts.evaluate()
+    except SIGTERMException:
+        raise Preempted(
+            f"preempted at step {trainer.global_step}; the same command with resume=auto goes on from {folder}.",
+            trainer.global_step,
+        ) from None
+    except BaseException as error:
+        vars(error)["step"] = trainer.global_step  # for ``status.json``
+        raise
     best = parts.checkpoint.best_model_score
-    return None if best is None else float(best)
+    speeds = (getattr(callback, "samples_per_second", None) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    return Outcome(None if best is None else float(best), trainer.global_step, next(filter(None, speeds), None))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,10 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from mmcs.callbacks import throughput
 from mmcs.errors import DataError, UserError
 from mmcs.metrics_file import MetricsFile
 from mmcs.resume import WholeCheckpoints, checkpoint_of, first_step
@@ -103,27 +101,3 @@ def test_metrics_go_on_where_the_checkpoint_was_taken(tmp_path):
     anew.log_metrics({"loss": 9.0}, 0)
     anew.save()
     assert rows(tmp_path) == [{"loss": "9.0", "step": "0"}]
-
-
-def test_a_step_is_timed_without_validation_and_checkpoints(monkeypatch):
-    """On a clock of the test's own: two seconds waited, three computed, in every step; 100 for anything else."""
-    clock, logged = [0.0], []
-    monkeypatch.setattr(throughput.time, "perf_counter", lambda: clock[0])
-    loader = SimpleNamespace(waited=0.0)
-    trainer = SimpleNamespace(train_dataloader=loader, global_step=0, log_every_n_steps=2)
-    module = SimpleNamespace(log=lambda name, value, sync_dist: logged.append((name, value)))
-    timer = throughput.Throughput()
-    timer.on_train_start(trainer, module)
-    for batch in range(8):  # two of them make a step
-        if batch in (0, 3, 6):
-            hook = {0: timer.on_train_epoch_start, 3: timer.on_validation_start}.get(batch)
-            hook(trainer, module) if hook else timer.on_save_checkpoint(trainer, module, {})
-            clock[0] += 100
-        clock[0] += 1
-        loader.waited += 1
-        timer.on_train_batch_start(trainer, module, {}, batch)
-        clock[0] += 1.5
-        trainer.global_step += batch % 2
-        timer.on_train_batch_end(trainer, module, None, {"position": torch.zeros(10)}, batch)
-    expected = {"data_wait": 2.0, "step": 5.0, "data_wait_share": 0.4, "samples_per_second_per_device": 4.0}
-    assert logged == [(f"time/{name}", value) for name, value in expected.items()] * 2

@@ -52,7 +52,8 @@ class AverageWeights(Callback):
                 f"the checkpoint trains other weights than this run is configured to: {len(names)} names differ, such as "
                 f"{', '.join(names[:3])}."
             )
-        self._loaded = {name: checkpoint["state_dict"][PREFIX + name] for name in live}
+        # Cloned: under FSDP2 these are the module's own.
+        self._loaded = {name: checkpoint["state_dict"][PREFIX + name].clone() for name in live}
         _copy(live, weights)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -100,13 +101,9 @@ class AverageWeights(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         if not self._average:
             return
-        state = checkpoint["state_dict"]  # under FSDP2 whole tensors, or each process's part of them
         for name, average in self._average.items():
-            whole = _whole(average) if not isinstance(state.get(PREFIX + name), DTensor) else average
-            if PREFIX + name in state:
-                state[PREFIX + name] = whole
-        live = self._weights if self._live is None else self._live
-        checkpoint[LIVE] = {name: _whole(value) for name, value in live.items()}
+            checkpoint["state_dict"][PREFIX + name] = average
+        checkpoint[LIVE] = dict(self._weights if self._live is None else self._live)
 
 
 def _moved_by_training(towers: Towers) -> dict[str, Tensor]:
@@ -115,14 +112,11 @@ def _moved_by_training(towers: Towers) -> dict[str, Tensor]:
     return {name: value for name, value in towers.trainable_state_dict().items() if name not in frozen}
 
 
-def _whole(value: Tensor) -> Tensor:
-    return value.full_tensor() if isinstance(value, DTensor) else value
-
-
 @torch.no_grad()
 def _copy(source: dict[str, Tensor], target: dict[str, Tensor]) -> None:
     for name, value in target.items():
         new = source[name]
-        if isinstance(value, DTensor) and not isinstance(new, DTensor):
-            new = distribute_tensor(new.to(value.device), value.device_mesh, value.placements)
+        if isinstance(value, DTensor) and not isinstance(new, DTensor):  # FSDP2, where no parameter is without axes
+            whole = new.to(value.device).reshape(value.shape)
+            new = distribute_tensor(whole, value.device_mesh, value.placements)
         value.copy_(new)

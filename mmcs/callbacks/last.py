@@ -14,13 +14,15 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loops.loop import _Loop
 
 from mmcs.errors import UserError
+from mmcs.preempt import Agreement, stop_after_this_step
 
 
 class KeepLast(Checkpoint):
     """Writes ``last.ckpt`` at the end of every epoch, after every validation, and every so many steps between.
 
     It is written only where a run can go on as if it had never ended: not within the batches of one accumulated step, and
-    not between a step and the validation that belongs to it.
+    not between a step and the validation that belongs to it. When a process of the run was told to end (``mmcs.preempt``),
+    it is written at the next such place, and training stops there.
 
     Args:
         folder: where it is written.
@@ -38,12 +40,15 @@ class KeepLast(Checkpoint):
         self.path = folder / "last.ckpt"
         self.every_n_train_steps = every_n_train_steps
         self._place: dict[str, Any] | None = None
+        self._agreement: Agreement | None = None
+        self._stopping = False
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         places = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader")
         self._place = places[0] if places else None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._agreement, self._stopping = Agreement(), False
         # Lightning forgets the place where the module asks for `estimated_stepping_batches`: that makes the loader before
         # the checkpoint's loops are read.
         if self._place is not None:
@@ -59,23 +64,34 @@ class KeepLast(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        if trainer.fit_loop._should_accumulate():
+            return
         step = trainer.global_step
-        due = step % self.every_n_train_steps == 0 or step == trainer.max_steps or trainer.should_stop
+        self._ask()
+        due = self._stopping or step % self.every_n_train_steps == 0 or step == trainer.max_steps or trainer.should_stop
         if due and not trainer.is_last_batch and not self._validation_follows(trainer):
             self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking and not trainer.is_last_batch:
+            self._ask()
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_last_batch:  # an epoch that is left early is none that has ended
+            self._ask()
             self._save(trainer)
 
     def _validation_follows(self, trainer: Trainer) -> bool:
         fetcher = trainer.fit_loop._data_fetcher
         return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
 
+    def _ask(self) -> None:
+        assert self._agreement is not None
+        self._stopping = self._stopping or self._agreement.asked_anywhere()
+
     def _save(self, trainer: Trainer) -> None:
         if not trainer.fit_loop._should_accumulate():
             trainer.save_checkpoint(self.path, weights_only=False)
+            if self._stopping:
+                stop_after_this_step(trainer)

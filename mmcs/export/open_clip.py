@@ -21,6 +21,7 @@ import torch
 
 from mmcs.errors import DataError
 from mmcs.files import atomic_folder
+from mmcs.model.lora import merged
 from mmcs.model.towers import Towers
 
 TOLERANCE = 1e-5
@@ -92,9 +93,10 @@ def export_open_clip(towers: Towers, out: str | os.PathLike[str], *, card: str) 
 
 
 def write_folder(towers: Towers, folder: Path, card: str) -> None:
-    """Writes the export's files; nothing in them names a place on this machine."""
+    """Writes the export's files, adapters merged into the weights; nothing in them names a place on this machine."""
     from safetensors.torch import save_file
 
+    towers = merged(towers)
     weights = folder / "open_clip_model.safetensors"
     # Cloned, since tensors that share memory (tied weights) cannot be saved as such.
     save_file(

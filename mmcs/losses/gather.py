@@ -1,11 +1,10 @@
-"""Embeddings of all ranks, with a gradient: every rank's loss reaches the towers of every other.
+"""What the processes of a training show each other: rows of all of them, and sums. The losses call it; nothing else gathers.
 
-Ranks may hold different numbers of rows (a partial last batch, dropped samples). Losses call it; nothing else gathers.
+Ranks may hold different numbers of rows (a partial last batch, dropped samples). Nothing here carries a gradient: the losses
+have a backward of their own.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -17,45 +16,46 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def gather(rows: Tensor) -> tuple[Tensor, int]:
-    """The rows of all ranks in rank order, and where this rank's own begin.
+class Ranks:
+    """How many rows each process holds, and which are this one's.
 
-    ``rows``: (B, D) or (B,), B may differ between ranks, 0 included. Returns (G, D) or (G,) with G the sum. Backward sums
-    over ranks the gradient of this rank's rows, so that gradients averaged over ranks (DDP) of ``world_size`` x the local
-    part of a mean equal those of one process with the whole batch.
+    Args:
+        rows: this process's; only their number and device matter.
+
+    Attributes:
+        counts: per process. total: their sum. own: where this process's rows lie among those of all.
     """
-    if world_size() == 1:
-        return rows, 0
-    counts = _counts(rows)
-    gathered = _AllGather.apply(rows, counts) if rows.is_floating_point() else _all_gather(rows, counts)
-    return gathered, sum(counts[: dist.get_rank()])
 
+    def __init__(self, rows: Tensor) -> None:
+        if world_size() == 1:
+            self.counts, rank = [len(rows)], 0
+        else:
+            counts = torch.empty(world_size(), dtype=torch.int64, device=rows.device)
+            dist.all_gather_into_tensor(counts, torch.tensor([len(rows)], dtype=torch.int64, device=rows.device))
+            self.counts, rank = counts.tolist(), dist.get_rank()
+        self.total = sum(self.counts)
+        start = sum(self.counts[:rank])
+        self.own = slice(start, start + self.counts[rank])
 
-def _counts(rows: Tensor) -> list[int]:
-    counts = torch.empty(world_size(), dtype=torch.int64, device=rows.device)
-    dist.all_gather_into_tensor(counts, torch.tensor([len(rows)], dtype=torch.int64, device=rows.device))
-    return counts.tolist()
+    def gather(self, rows: Tensor) -> Tensor:
+        """(B, …) of every process → (G, …) in the order of ranks."""
+        if len(self.counts) == 1:
+            return rows
+        longest = max(self.counts)  # collectives want equal shapes: fill up, then cut
+        padded = rows.new_zeros(longest, *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = rows.new_empty(len(self.counts) * longest, *rows.shape[1:])
+        dist.all_gather_into_tensor(parts, padded)
+        return torch.cat([part[:count] for part, count in zip(parts.split(longest), self.counts, strict=True)])
 
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over the processes of tensors of one shape, in place."""
+        if len(self.counts) > 1:
+            dist.all_reduce(values)
+        return values
 
-def _all_gather(rows: Tensor, counts: list[int]) -> Tensor:
-    # Collectives want equal shapes: pad to the longest, then cut.
-    longest = max(counts)
-    padded = rows.new_zeros(longest, *rows.shape[1:])
-    padded[: len(rows)] = rows
-    parts = rows.new_empty(len(counts) * longest, *rows.shape[1:])
-    dist.all_gather_into_tensor(parts, padded)
-    return torch.cat([part[:count] for part, count in zip(parts.split(longest), counts, strict=True)])
-
-
-class _AllGather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, counts: list[int]) -> Tensor:
-        ctx.counts = counts
-        return _all_gather(rows.detach(), counts)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        gradient = gradients[0].contiguous()
-        dist.all_reduce(gradient)
-        start = sum(ctx.counts[: dist.get_rank()])
-        return gradient[start : start + ctx.counts[dist.get_rank()]], None
+    def max(self, values: Tensor) -> Tensor:
+        """The largest over the processes, in place."""
+        if len(self.counts) > 1:
+            dist.all_reduce(values, dist.ReduceOp.MAX)
+        return values

@@ -131,7 +131,9 @@ def _adapted(lora: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     adapted = {tower: lora[tower] for tower in ("image", "text") if lora[tower]}
     if not adapted:
-        raise UserError(f"model.lora.r is {lora['r']}, but neither model.lora.image nor model.lora.text names what to adapt.")
+        raise UserError(
+            f"model.lora.r is {lora['r']}, but neither model.lora.image nor model.lora.text names what to adapt."
+        )
     return adapted
 
 

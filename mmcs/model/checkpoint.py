@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ import torch
 from torch import Tensor
 
 from mmcs.errors import DataError, UserError
+from mmcs.files import atomic_file, settled
 from mmcs.model.build import CONFIG_FILE, build_towers
+from mmcs.model.sharded_checkpoint import read as read_parts
+from mmcs.model.temperature import ensure_bias
 from mmcs.model.towers import Towers
 
 FORMAT = 1
@@ -83,7 +87,7 @@ def _best(run: Path) -> Path:
     best = sorted(folder.glob("best*.ckpt"), key=lambda file: (file.stat().st_mtime_ns, file.name))
     if best:
         return best[-1]
-    if (folder / "last.ckpt").is_file():
+    if settled(folder / "last.ckpt").exists():
         return folder / "last.ckpt"
     raise UserError(f"run {run} has no checkpoint yet: neither best*.ckpt nor last.ckpt lies in {folder}.")
 
@@ -111,6 +115,22 @@ def _load_checkpoint(path: Path) -> Loaded:
     return Loaded(towers.eval(), extras["config"], run.name if run_folder else path.stem, run_folder)
 
 
+def save_weights(towers: Towers, source: Path, target: Path, **extras: Any) -> None:
+    """Writes ``towers``' weights as a checkpoint to evaluate and export, not to go on from; what else it says is ``source``'s.
+
+    Args:
+        source: a checkpoint of these same towers. extras: plain values that go into its ``"mmcs"`` entry.
+    """
+    known = read_checkpoint(source)
+    content: dict[str, Any] = {
+        key: known[key] for key in ("epoch", "global_step", "pytorch-lightning_version") if key in known
+    }
+    content["state_dict"] = {PREFIX + name: value.detach().cpu() for name, value in trainable_state(towers).items()}
+    content["mmcs"] = {**known["mmcs"], **extras}
+    with atomic_file(target) as partial:
+        torch.save(content, partial)
+
+
 def load_weights(towers: Towers, path: Path) -> None:
     """What training changed, from a checkpoint of these same towers."""
     _load_trained(towers, read_checkpoint(path))
@@ -118,21 +138,27 @@ def load_weights(towers: Towers, path: Path) -> None:
 
 def _load_trained(towers: Towers, checkpoint: dict[str, Any]) -> None:
     state = checkpoint["state_dict"]
+    if f"{PREFIX}clip.logit_bias" in state:  # given by the loss (SigLIP) to a model that has none
+        ensure_bias(towers)
     towers.load_trainable_state_dict(
         {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
     )
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's content, on the CPU, nothing in it executed.
+def read_checkpoint(path: Path, into: Callable[[str], Tensor | None] = lambda key: None) -> dict[str, Any]:
+    """A checkpoint's content, whether a file or a folder of parts, on the CPU, nothing in it executed.
+
+    Args:
+        into: where the tensors of a folder go that need not be whole, see ``sharded_checkpoint.read``.
 
     Raises:
         UserError: no such file, or not one of mmcs. DataError: damaged, or written by a newer mmcs.
     """
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"checkpoint {path} does not exist.")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        folder = path.is_dir()
+        checkpoint = read_parts(path, into) if folder else torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError) as error:
         first = str(error).strip().split("\n")[0]
         raise DataError(f"checkpoint {path} is damaged or holds more than plain values: {first}") from None

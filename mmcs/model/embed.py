@@ -39,8 +39,8 @@ def embed(towers: Towers, batch: Batch) -> Embeddings:
     return Embeddings(
         embed_images(towers, batch),
         embed_texts(towers, batch),
-        towers.logit_scale.exp(),
-        None if bias is None else bias.clone(),
+        towers.logit_scale.exp().sum(),  # to a number: under FSDP2, which takes no parameter without axes, it has one
+        None if bias is None else bias.sum(),
     )
 
 

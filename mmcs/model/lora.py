@@ -66,7 +66,7 @@ class UnpackedAttention(nn.Module):
         packed = nn.MultiheadAttention(
             width, self.num_heads, self.dropout, bias, batch_first=self.batch_first, device="meta"
         )
-        packed.in_proj_weight, packed.in_proj_bias = self.in_proj.weight, self.in_proj.bias
+        packed.in_proj_weight, packed.in_proj_bias = self.in_proj.weight, self.in_proj.bias  # type: ignore[assignment]
         packed.out_proj.weight, packed.out_proj.bias = self.out_proj.weight, self.out_proj.bias
         return packed.train(self.training)
 
@@ -100,7 +100,8 @@ def add_adapters(
     trained = {name for name, parameter in towers.clip.named_parameters() if parameter.requires_grad}
     exactly = "|".join(re.escape(name) for name in names)
     inject_adapter_in_model(
-        LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=exactly), towers.clip
+        LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=exactly),  # type: ignore[arg-type]
+        towers.clip,
     )
     for name, parameter in towers.clip.named_parameters():  # peft freezes all that is no adapter
         if name in trained:
@@ -121,7 +122,7 @@ def merged(towers: Towers) -> Towers:
     clip = copy.deepcopy(towers.clip)
     for name, module in list(clip.named_modules()):
         if isinstance(module, LoraLayer):
-            module.merge(safe_merge=True)  # type: ignore[operator]
+            module.merge(safe_merge=True)
             _replace(clip, name, module.get_base_layer())
     for name, module in list(clip.named_modules()):
         if isinstance(module, UnpackedAttention):

@@ -6,7 +6,8 @@ The datamodule makes the batches, ``mmcs.losses`` the loss, ``mmcs.callbacks`` t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,9 +19,12 @@ from mmcs.losses.contrastive import ContrastiveLoss
 from mmcs.losses.embedded import Embedded
 from mmcs.model.checkpoint import checkpoint_extras, trainable_state
 from mmcs.model.embed import Batch, Embeddings, embed_in_chunks
+from mmcs.model.sharded import shard
 from mmcs.model.teacher import Teacher
 from mmcs.model.temperature import clamp_temperature, prepare_temperature
 from mmcs.model.towers import Towers
+
+_UNDECAYED = re.compile(r"bias|(^|[._])(bn|ln)(\d|_|\.|$)")
 
 
 class ContrastiveModule(LightningModule):
@@ -72,6 +76,13 @@ class ContrastiveModule(LightningModule):
                 "nothing but the temperature would be trained: both towers are locked and have no projection; set "
                 "model.lock_text=false, say."
             )
+
+    def configure_model(self) -> None:
+        """Shares the towers out among the processes, under a strategy that does so."""
+        if self.device_mesh is not None:
+            for teacher in filter(None, self._teacher):
+                teacher.part()
+            shard(self.towers, self.device_mesh["data_parallel"])
 
     def on_train_start(self) -> None:
         """Towers are built in eval mode, and Lightning leaves a module in the mode it finds: without this, no dropout."""
@@ -176,11 +187,13 @@ def number_of_chunks(batch_size: int, chunk_size: int | None) -> int:
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups as the field does them: no decay on biases, normalisation and the temperature (fewer than 2 axes)."""
-    trained: Sequence[nn.Parameter] = [p for p in model.parameters() if p.requires_grad]
+    """Parameter groups as open_clip makes them: no decay on biases (of positions, too), normalisation and the temperature."""
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    decayed = [p for name, p in trained if p.ndim >= 2 and not _UNDECAYED.search(name)]
+    kept = {id(p) for p in decayed}
     groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": [p for _, p in trained if id(p) not in kept], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
 

@@ -34,6 +34,10 @@ class Teacher:
         self.towers.eval().requires_grad_(False)
         self.own_tokens = own_tokens
 
+    def part(self) -> None:
+        """Gives it a trunk of its own where it shares the student's, which is about to be shared out among processes."""
+        self.towers = copy.deepcopy(self.towers)
+
     def to(self, device: torch.device) -> None:
         """Moves it to where the batches are."""
         self.towers.to(device)

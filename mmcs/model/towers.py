@@ -8,8 +8,6 @@ Shapes: B batch, C H W image, L tokens, F trunk features, D embedding.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,21 +18,8 @@ from torch import Tensor, nn
 
 from mmcs.errors import UserError
 from mmcs.model.embed import Batch, Embeddings, embed
+from mmcs.model.identity import image_identity, text_identity
 from mmcs.stream.tokenise import Tokenise
-
-_HF_FUNCTION = [
-    "model_type",
-    "hidden_act",
-    "activation_function",
-    "pad_token_id",
-    "layer_norm_eps",
-    "num_attention_heads",
-    "num_heads",
-    "encoder_attention_heads",
-    "position_embedding_type",
-    "relative_attention_num_buckets",
-    "scale_embedding",
-]
 
 
 @dataclass(frozen=True)
@@ -148,13 +133,13 @@ class Towers(nn.Module):
 
     def embed_image_features(self, features: Tensor) -> Tensor:
         """Trunk features (B, F) → L2-normalised embeddings (B, D): dropout in training, then the head."""
-        features = F.dropout(features, self.image_dropout, self.training)
-        return F.normalize(self.clip.visual.head(features) if self._image_split else features, dim=-1)
+        features = F.dropout(features.to(self._mean.dtype), self.image_dropout, self.training)
+        return _unit(self.clip.visual.head(features) if self._image_split else features)
 
     def embed_text_features(self, features: Tensor) -> Tensor:
         """Trunk features (B, F) → L2-normalised embeddings (B, D): dropout in training, then the projection."""
-        features = F.dropout(features, self.text_dropout, self.training)
-        return F.normalize(self.clip.text.proj(features) if self._text_split else features, dim=-1)
+        features = F.dropout(features.to(self._mean.dtype), self.text_dropout, self.training)
+        return _unit(self.clip.text.proj(features) if self._text_split else features)
 
     def embed_images(self, images: Tensor) -> Tensor:
         """uint8 images (B, 3, H, W) → (B, D); in eval mode open_clip's ``encode_image(…, normalize=True)``."""
@@ -191,7 +176,10 @@ class Towers(nn.Module):
         super().train(mode)
         for trunk in self._locked_trunks():
             trunk.eval()
-        adapted = [*(self._image_trunk() if self.image_adapted else []), *(self.text_trunk() if self.text_adapted else [])]
+        adapted = [
+            *(self._image_trunk() if self.image_adapted else []),
+            *(self.text_trunk() if self.text_adapted else []),
+        ]
         frozen = {module for trunk in adapted for module in trunk.modules()}
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and (module in frozen or _frozen(module)):
@@ -276,36 +264,17 @@ class Towers(nn.Module):
         self._kept(tower, frozen=True)
 
     def _kept(self, tower: str, frozen: bool) -> str:
-        compute = self._image_fingerprint if tower == "image" else self._text_fingerprint
+        compute = image_identity if tower == "image" else text_identity
         if not frozen:
-            return compute()
+            return compute(self)
         if tower not in self._fingerprints:  # hundreds of MB are hashed: a frozen trunk's once
-            self._fingerprints[tower] = compute()
+            self._fingerprints[tower] = compute(self)
         return self._fingerprints[tower]
 
-    def _image_fingerprint(self) -> str:
-        vision = {k: v for k, v in self.config["model_cfg"]["vision_cfg"].items() if k != "timm_model_pretrained"}
-        parts = {"vision": vision, "quick_gelu": self._quick_gelu(), "preprocess": vars(self.preprocess)}
-        return self._fingerprint(parts, self._is_image)
 
-    def _text_fingerprint(self) -> str:
-        places = {"hf_model_name", "hf_tokenizer_name", "hf_model_pretrained"}  # where from, not what
-        text = {k: v for k, v in self.config["model_cfg"]["text_cfg"].items() if k not in places}
-        hf = {k: getattr(self.clip.text.config, k, None) for k in _HF_FUNCTION} if self._text_split else {}
-        parts = {"text": text, "hf": hf, "quick_gelu": self._quick_gelu(), "tokeniser": self.tokenise.fingerprint()}
-        return self._fingerprint(parts, self._is_text)
-
-    def _quick_gelu(self) -> bool:
-        return bool(self.config["model_cfg"].get("quick_gelu", False))
-
-    def _fingerprint(self, parts: dict[str, Any], belongs: Callable[[str], bool]) -> str:
-        digest = hashlib.blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=16)
-        for name, value in sorted(self.clip.state_dict().items()):
-            if belongs(name):
-                array = value.detach().cpu().contiguous()
-                digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
-                digest.update(memoryview(array.reshape(-1).view(torch.uint8).numpy()))
-        return digest.hexdigest()
+def _unit(features: Tensor) -> Tensor:
+    """Of length 1 in at least float32: in half precision thousands of cosines would be ties."""
+    return F.normalize(features.float() if features.dtype in (torch.bfloat16, torch.float16) else features, dim=-1)
 
 
 def _preprocess(config: dict[str, Any]) -> Preprocess:

@@ -37,7 +37,9 @@ def freeze_for_adapters(towers: Towers, tower: str) -> None:
 
 def _projection(clip: Any, image: bool) -> list[nn.Parameter]:
     """That of open_clip's own towers, which locking freezes with them; other towers have theirs beside the trunk."""
-    found = getattr(clip.visual, "proj", None) if image else getattr(getattr(clip, "text", clip), "text_projection", None)
+    found = (
+        getattr(clip.visual, "proj", None) if image else getattr(getattr(clip, "text", clip), "text_projection", None)
+    )
     if isinstance(found, nn.Parameter):
         return [found]
     return list(found.parameters()) if isinstance(found, nn.Module) else []
@@ -64,7 +66,9 @@ def recompute_activations(towers: Towers) -> None:
             ) from None
     if not towers.text_locked:
         text = getattr(clip, "text", clip)
-        if hasattr(text.transformer, "gradient_checkpointing_enable"):  # Hugging Face's: open_clip's call takes no arguments
+        if hasattr(
+            text.transformer, "gradient_checkpointing_enable"
+        ):  # Hugging Face's: open_clip's call takes no arguments
             text.transformer.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         else:
             text.transformer.grad_checkpointing = True

@@ -21,15 +21,22 @@ from mmcs.files import atomic_file
 Figures = Mapping[str, float]
 
 
-def check_alphas(alphas: Sequence[float] | None, validated: bool) -> None:
-    """Raises:
-    UserError: ``eval.wise_ft`` is no list of numbers from 0 to 1, or no validation suite could choose among them.
+def check_alphas(alphas: Any, validated: bool) -> None:
+    """What can be said of ``eval.wise_ft`` before training.
+
+    Raises:
+        UserError: it is no list of numbers from 0 to 1, or no validation suite could choose among them.
     """
     if alphas is None:
         return
-    numbers = not isinstance(alphas, str) and all(isinstance(a, int | float) and 0 <= a <= 1 for a in alphas)
-    if not numbers or not alphas:
-        raise UserError(f"eval.wise_ft is a list of numbers from 0 (the start) to 1 (as trained), or null; got {alphas}.")
+    if (
+        not isinstance(alphas, list)
+        or not alphas
+        or not all(isinstance(alpha, int | float) and 0 <= alpha <= 1 for alpha in alphas)
+    ):
+        raise UserError(
+            f"eval.wise_ft is a list of numbers from 0 (the start) to 1 (as trained), or null; got {alphas}."
+        )
     if not validated:
         raise UserError("eval.wise_ft needs eval.val: validation suites choose among the weights.")
 
@@ -49,15 +56,13 @@ def _between(name: str, start: Tensor, tuned: Tensor, alpha: float) -> Tensor:
     return start.to(tuned.device).lerp(tuned, alpha) if alpha < 1 else tuned.clone()
 
 
-def choose(
-    alphas: Sequence[float], measure: Callable[[float], Figures], *, monitor: str, folder: Path
-) -> tuple[float, list[dict[str, float]]]:
+def choose(alphas: Sequence[float], measure: Callable[[float], Figures], *, monitor: str, folder: Path) -> float:
     """Measures every alpha; the best by the figure ``monitor`` (of equals the largest alpha, the nearest to what was trained).
 
     Writes ``wise_ft.json`` and ``wise_ft.png`` into ``folder`` and prints a table.
 
     Returns:
-        the best alpha, and per alpha its figures.
+        the best alpha.
     """
     points = [{"alpha": float(alpha), **measure(float(alpha))} for alpha in alphas]
     best = max(points, key=lambda point: (point[monitor], point["alpha"]))["alpha"]
@@ -66,14 +71,19 @@ def choose(
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     names = [name for name in points[0] if name != "alpha"]
     table = Table(title="WiSE-FT on validation, %: 0 is the start, 1 as trained")
-    for column in ("alpha", *names):
+    for column in ("alpha", *map(_short, names)):
         table.add_column(column, justify="right")
     for point in points:
         mark = " *" if point["alpha"] == best else ""
         table.add_row(f"{point['alpha']:.2f}{mark}", *(f"{100 * point[name]:.1f}" for name in names))
     Console().print(table)
     _plot(points, names, best, folder / "wise_ft.png")
-    return best, points
+    return best
+
+
+def _short(name: str) -> str:
+    """``val/stamps/en/image_retrieval_recall@10`` as ``stamps en R@10``."""
+    return name.removeprefix("val/").replace("/image_retrieval_recall@", " R@").replace("/", " ")
 
 
 def _plot(points: Sequence[Figures], names: Sequence[str], best: float, target: Path) -> None:
@@ -83,7 +93,7 @@ def _plot(points: Sequence[Figures], names: Sequence[str], best: float, target: 
     axes = figure.subplots()
     line = sorted(points, key=lambda point: point["alpha"])
     for name in names:
-        axes.plot([point["alpha"] for point in line], [100 * point[name] for point in line], "o-", label=name)
+        axes.plot([point["alpha"] for point in line], [100 * point[name] for point in line], "o-", label=_short(name))
     axes.axvline(best, color="0.6", linestyle="--", label="chosen")
     axes.set(xlabel="α (0: the start, 1: as trained)", ylabel="%", title="WiSE-FT on validation")
     axes.legend(fontsize="small")

@@ -10,8 +10,10 @@ from mmcs.errors import UserError
 EXAMPLE = """\
 example:
   mmcs compare outputs/zero_shot/RUN outputs/two_view/RUN outputs/shuffled_lexicon/RUN --out report.html
+  mmcs compare multirun/SWEEP
 
 One run alone gets its figures. Runs of one experiment that differ in their seed alone are pooled: the mean over seeds per query, the spread shown.
+The folder of a sweep gets the table of its jobs, how their settings and figures go together, and the best.
 """
 
 
@@ -25,7 +27,11 @@ def register(commands: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "runs", metavar="RUN", nargs="+", type=Path, help="folder of an evaluated run (results.json, retrieval/)"
+        "runs",
+        metavar="RUN",
+        nargs="+",
+        type=Path,
+        help="folder of an evaluated run (results.json, retrieval/), or of a sweep",
     )
     parser.add_argument(
         "--baseline",
@@ -44,6 +50,11 @@ def _compare(args: argparse.Namespace) -> None:
         raise UserError(f"--out {args.out} is a folder; name a file, such as {args.out / 'report.html'}.")
     from rich.console import Console
 
+    from mmcs.sweep.outcome import NAME
+
+    if any((folder / NAME).is_file() for folder in args.runs):
+        _compare_sweep(args)
+        return
     from mmcs.report.compare import compare
     from mmcs.report.terminal import show
 
@@ -51,4 +62,19 @@ def _compare(args: argparse.Namespace) -> None:
         comparison = compare(args.runs, args.baseline, args.out)
     console = Console(markup=False)
     show(comparison, console)
+    console.print(f"Report: {args.out.resolve()}", soft_wrap=True, highlight=False)
+
+
+def _compare_sweep(args: argparse.Namespace) -> None:
+    if len(args.runs) > 1 or args.baseline is not None:
+        raise UserError("a sweep is compared by itself: name its folder alone, or the folders of some of its runs.")
+    from rich.console import Console
+
+    from mmcs.report.sweep_page import show_sweep, write_sweep_page
+    from mmcs.report.sweeps import load_sweep
+
+    swept = load_sweep(args.runs[0])
+    console = Console(markup=False)
+    show_sweep(swept, console)
+    write_sweep_page(args.out, swept)
     console.print(f"Report: {args.out.resolve()}", soft_wrap=True, highlight=False)

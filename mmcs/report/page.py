@@ -28,14 +28,8 @@ def write_page(path: Path, comparison: Comparison, pictures: Pictures | None = N
         pictures: image id → JPEG bytes (or None); without it the examples show captions and ranks alone.
         notes: sentences on how the runs came about: how settings were chosen, what was tried.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mmcs.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"words": words, "names": names, "task_names": TASKS, "version": __version__}
+    environment = pages()
+    environment.globals |= {"words": words, "names": names, "task_names": TASKS}
     environment.filters |= {"cell": _cell, "seeds": _seeds, "p": words.p_text}
     page = environment.get_template("page.html.j2").render(
         comparison=comparison,
@@ -45,6 +39,19 @@ def write_page(path: Path, comparison: Comparison, pictures: Pictures | None = N
     )
     with atomic_file(path) as partial:
         partial.write_text(page, encoding="utf-8")
+
+
+def pages() -> jinja2.Environment:
+    """Where the templates of mmcs' pages are found, and how they are read."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mmcs.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["version"] = __version__
+    return environment
 
 
 def _part(comparison: Comparison, part: SuiteComparison, place: int, pictures: Pictures | None) -> dict[str, Any]:

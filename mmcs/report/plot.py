@@ -58,7 +58,7 @@ def dot_plot(
         axes.spines[:].set_visible(False)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _inline(buffer.getvalue(), title, name)
+    return inline(buffer.getvalue(), title, name)
 
 
 def legend(labels: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -67,7 +67,7 @@ def legend(labels: Sequence[str]) -> list[tuple[str, str, str]]:
     return [(label, COLOURS[place % len(COLOURS)], signs[place % len(signs)]) for place, label in enumerate(labels)]
 
 
-def _inline(svg: str, title: str, name: str) -> str:
+def inline(svg: str, title: str, name: str) -> str:
     """A stand-alone SVG made fit to lie inside HTML: no addresses, no metadata, ids of its own, a spoken title."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -24,7 +24,7 @@ import webdataset
 from torch.utils.data import DataLoader
 
 from mmcs.errors import UserError
-from mmcs.orphans import end_with_parent
+from mmcs.orphans import end_by_parent_alone
 from mmcs.stream.batch import empty_like, merge
 from mmcs.stream.mixture import Mixture, epoch_order
 from mmcs.stream.order import Place, Shuffle, steps
@@ -206,7 +206,7 @@ class StreamLoader:
                 num_workers=self.num_workers,
                 collate_fn=_as_it_is,
                 persistent_workers=self.num_workers > 0,
-                worker_init_fn=end_with_parent,
+                worker_init_fn=end_by_parent_alone,
             )
             self._loader = (place, loader)
         return self._loader[1]

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ TEXTS = ["a black cat in the snow", "кошка", "a house"]
 USE = """
 import sys, numpy, torch
 from PIL import Image
-assert "mmcs" not in sys.modules
+assert "mmcs" not in sys.modules and "peft" not in sys.modules
 image = Image.fromarray(numpy.arange(32 * 32 * 3, dtype=numpy.uint8).reshape(32, 32, 3))
 with torch.inference_mode():
     model.eval()
@@ -36,8 +37,11 @@ numpy.save(sys.argv[1], torch.cat((texts, images)).numpy())
 """
 
 
-def trained(model: str) -> Towers:
-    towers = build_towers(model, lock_image=True)
+LORA = {"r": 2, "alpha": 4, "dropout": 0.1, "image": True, "text": True}
+
+
+def trained(model: str, **options: Any) -> Towers:
+    towers = build_towers(model, lock_image=True, **options)
     with torch.no_grad():
         for parameter in towers.parameters():
             if parameter.requires_grad:
@@ -51,12 +55,18 @@ def embeddings(towers: Towers) -> np.ndarray:
         return torch.cat((towers.embed_texts(towers.tokenise.encode(TEXTS)), towers.embed_images(image))).numpy()
 
 
-@pytest.mark.parametrize("model", ["own_model", "hf_model"])
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [("own_model", {}), ("hf_model", {}), ("own_model", {"lora": LORA})],
+    ids=["own", "hf", "own with adapters"],
+)
 def test_a_moved_export_gives_the_same_embeddings_in_plain_open_clip(
-    model: str, request: pytest.FixtureRequest, tmp_path: Path
+    model: str, options: dict[str, Any], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """Run from elsewhere, with only the folder's path in the card's lines changed; and loaded by mmcs as well."""
-    towers = trained(request.getfixturevalue(model))
+    """Run from elsewhere, with only the folder's path in the card's lines changed; and loaded by mmcs as well. Adapters are
+    merged: peft is not needed.
+    """
+    towers = trained(request.getfixturevalue(model), **options)
     (tmp_path / "first").mkdir()
     write_folder(towers, tmp_path / "first", model_card(towers, "tiny"))  # what the command's test checks at export
     moved = tmp_path / "else where" / "moved"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from mmcs.model.build import build_towers
 from mmcs.model.embed import Batch
 from mmcs.model.module import ContrastiveModule
 from mmcs.model.teacher import Teacher
+from mmcs.model.towers import Towers
 
 OPTIM = {"lr": 1e-2, "weight_decay": 0.1, "betas": [0.9, 0.98], "eps": 1e-6, "warmup": 0, "schedule": "constant"}
 TEXTS = ["a dog", "a cat", "the house", "red snow", "two cats", "black", "a red dog", "two houses", "snow", "the cat"]
@@ -61,11 +64,20 @@ class Step(nn.Module):
         return terms["loss"]
 
 
+@functools.cache
+def _configuration(setting: str) -> dict[str, Any]:
+    return resolve(compose_config(["data=shards", "data.train_shards=x", "codeswitch=none", *SETTINGS[setting]]))
+
+
+@functools.cache
+def _towers(model: str, **options: Any) -> Towers:
+    return build_towers(model, **options).double()  # so that what is equal is equal to many places
+
+
 def build(model: str, setting: str, chunk_size: int | None, batch_size: int, **options: Any) -> ContrastiveModule:
     """The module of a configuration, with weights drawn from a fixed seed."""
-    config = resolve(compose_config(["data=shards", "data.train_shards=x", "codeswitch=none", *SETTINGS[setting]]))
-    towers = build_towers(model, **options)
-    loss = build_loss(config)
+    towers = copy.deepcopy(_towers(model, **options))
+    loss = build_loss(_configuration(setting))
     teacher = Teacher.of(towers, None, None) if loss.uses_teacher else None
     if teacher is not None:  # as if the student had learned: at the start they agree, and there is no gradient
         generator = torch.Generator().manual_seed(1)

@@ -31,7 +31,7 @@ def assert_same(found, expected, **tolerance):
 def test_chunks_have_the_gradients_of_the_whole_batch(own_model, whole, setting, chunk_size):
     module = shared.build(own_model, setting, chunk_size, shared.SAMPLES)
     found = shared.gradients(shared.Step(module), module, shared.batch_of(module, slice(None)))
-    assert_same(found, whole[setting], rtol=2e-4, atol=2e-6)
+    assert_same(found, whole[setting], rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize("cuts", [[0, 5, 10], [0, 3, 3, 8, 10]], ids=["two processes", "four, one of them empty"])
@@ -43,7 +43,7 @@ def test_processes_have_the_gradients_of_the_whole_batch(own_model, whole, tmp_p
     for setting in shared.SETTINGS:
         for chunk_size in (None, 2):
             found = torch.load(tmp_path / f"{setting}-{chunk_size}.pt", weights_only=True)
-            assert_same(found, whole[setting], rtol=2e-4, atol=2e-6)
+            assert_same(found, whole[setting], rtol=1e-8, atol=1e-12)
 
 
 def test_chunks_replay_dropout(hf_model):
@@ -73,7 +73,7 @@ def test_chunks_under_bf16_are_the_whole_batch_under_bf16(own_model):
     """Mixed precision: autocast holds in the second pass, too."""
     found = []
     for chunk_size in (None, 4):
-        module = shared.build(own_model, "every term", chunk_size, shared.SAMPLES)
+        module = shared.build(own_model, "every term", chunk_size, shared.SAMPLES).float()
         with torch.autocast("cpu", torch.bfloat16):
             loss = shared.Step(module)(shared.batch_of(module, slice(None)))
         loss.backward()

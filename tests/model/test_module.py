@@ -100,6 +100,25 @@ def test_decay_is_on_matrices_only():
     assert plain["weight_decay"] == 0.0 and [p.ndim for p in plain["params"]] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("name", ["ViT-B-32", "RN50", "coca_ViT-B-32", "swin_base_patch4_window7_224"])
+def test_decay_is_where_open_clip_has_it(name):
+    """The rule of its trainer, on the names and shapes of whole models (without their memory)."""
+    import open_clip
+
+    with torch.device("meta"):
+        if name.startswith("swin"):
+            model = pytest.importorskip("timm").create_model(name)
+        else:
+            model = open_clip.create_model(name, precision="fp32", device="meta")
+    theirs = {
+        n for n, p in model.named_parameters() if p.ndim < 2 or any(x in n for x in ("bn", "ln", "bias", "logit_scale"))
+    }
+    names = {id(p): n for n, p in model.named_parameters()}
+    decayed, plain = decay_groups(model, 0.2)
+    assert {names[id(p)] for p in plain["params"]} == theirs
+    assert len(decayed["params"]) + len(plain["params"]) == len(names)
+
+
 def test_the_learning_rate_warms_up_and_falls_as_a_cosine():
     factor = learning_rate("cosine", 0.1, 100)
     assert [factor(0), factor(4), factor(9)] == [0.1, 0.5, 1.0]

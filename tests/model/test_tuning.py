@@ -1,0 +1,98 @@
+"""What of each kind of model is trained: under DDP nothing may wait for a gradient that never comes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny_models import VISION
+from tuned import TEXTS, lora
+
+from mmcs.errors import UserError
+from mmcs.model.build import build_towers
+
+TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
+POOLED = {**VISION, "attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}
+KINDS: dict[str, dict[str, Any]] = {
+    "open_clip's own": {"vision_cfg": VISION, "text_cfg": TEXT},
+    "text apart": {"vision_cfg": VISION, "text_cfg": TEXT, "custom_text": True},
+    "resnet": {"vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16}, "text_cfg": TEXT},
+    "coca": {
+        "vision_cfg": POOLED,
+        "text_cfg": {**TEXT, "embed_cls": True, "output_tokens": True},
+        "multimodal_cfg": {**TEXT, "attn_pooler_heads": 2},
+        "custom_text": True,
+    },
+    "timm transformer": {
+        "vision_cfg": {"timm_model_name": "test_vit", "timm_pool": "token", "timm_proj": "linear", "image_size": 160},
+        "text_cfg": TEXT,
+    },
+}
+PARTLY = {
+    "lock_image": True,
+    "lock_image_unlocked_groups": 1,
+    "lock_text": True,
+    "lock_text_unlocked_layers": 1,
+}
+
+
+def written(kind: str, folder: Path) -> str:
+    path = folder / f"{kind}.json"
+    path.write_text(json.dumps({"embed_dim": 24, **KINDS[kind]}))
+    return str(path)
+
+
+def after_a_step(name: str, **options: Any) -> Any:
+    towers = build_towers(name, **options).train()
+    images = torch.randint(0, 256, (4, 3, *towers.preprocess.size), dtype=torch.uint8)
+    texts = towers.embed_texts(towers.tokenise.encode(TEXTS[:4]))
+    F.cross_entropy(towers.logit_scale.exp() * towers.embed_images(images) @ texts.T, torch.arange(4)).backward()
+    return towers
+
+
+@pytest.mark.parametrize("how", ["whole", "partly locked", "adapted"])
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_whatever_is_trained_gets_a_gradient_and_nothing_else(kind: str, how: str, tmp_path: Path) -> None:
+    attention = kind != "resnet"
+    options: dict[str, dict[str, Any]] = {
+        "whole": {},
+        "partly locked": {**PARTLY, "lock_image_unlocked_groups": int(attention)},
+        "adapted": {"lora": lora(image=True if attention else ["conv1"])},
+    }
+    towers = after_a_step(written(kind, tmp_path), **options[how])
+    free = {name for name, parameter in towers.named_parameters() if parameter.requires_grad}
+    assert free == {name for name, parameter in towers.named_parameters() if parameter.grad is not None}
+    assert free <= towers.trainable_state_dict().keys()
+
+
+def test_frozen_batch_normalisation_keeps_its_statistics(tmp_path: Path) -> None:
+    """Of a locked ResNet, and of one with adapters; a free one's move."""
+    name, moved = written("resnet", tmp_path), {}
+    for how, options in {
+        "locked": {"lock_image": True},
+        "adapted": {"lora": lora(image=["conv1"])},
+        "free": {},
+    }.items():
+        before = build_towers(name, **options).state_dict()
+        after = after_a_step(name, **options).state_dict()
+        moved[how] = {key for key in after if "running" in key and not torch.equal(before[key], after[key])}
+    assert moved["locked"] == moved["adapted"] == set() and moved["free"]
+
+
+def test_gradient_checkpointing_gives_the_same_gradients_or_says_that_it_cannot(hf_model: str, tmp_path: Path) -> None:
+    for name in (written("open_clip's own", tmp_path), written("timm transformer", tmp_path)):
+        gradients = []
+        for recompute in (False, True):
+            torch.manual_seed(0)
+            towers = after_a_step(name, grad_checkpointing=recompute)
+            gradients.append({key: p.grad for key, p in towers.named_parameters()})
+        for key, gradient in gradients[0].items():
+            torch.testing.assert_close(gradients[1][key], gradient, msg=key)
+    assert build_towers(hf_model, grad_checkpointing=True).clip.text.transformer.is_gradient_checkpointing
+    with pytest.raises(UserError, match="cannot recompute its activations"):
+        build_towers(written("resnet", tmp_path), grad_checkpointing=True)
+    build_towers(written("resnet", tmp_path), grad_checkpointing=True, lock_image=True)
