@@ -24,23 +24,17 @@ from mmcs.codeswitch.build import build_switch
 from mmcs.codeswitch.schedule import one_of
 from mmcs.codeswitch.stage import ChooseCaption, SwitchCaption
 from mmcs.errors import MmcsError, UserError
-from mmcs.evaluation.evaluate import embed_suite, evaluate
-from mmcs.evaluation.protocols import retrieve
 from mmcs.evaluation.suites import Suite, open_suites
 from mmcs.files import atomic_file
 from mmcs.losses.contrastive import ContrastiveLoss
 from mmcs.metrics_file import MetricsFile
 from mmcs.model.build import build_towers
-from mmcs.model.checkpoint import load_weights, save_weights
 from mmcs.model.module import ContrastiveModule, number_of_chunks
-from mmcs.model.sharded import check_precision, is_sharded
+from mmcs.model.sharded import check_precision
 from mmcs.model.teacher import Teacher
 from mmcs.model.towers import Towers
-from mmcs.model.wise_ft import check_alphas, choose, interpolate
-from mmcs.report.compare import compare
-from mmcs.report.names import UNTRAINED
-from mmcs.resume import LAST, WholeCheckpoints, first_step
-from mmcs.retrieval.languages import ENGLISH
+from mmcs.model.wise_ft import check_alphas
+from mmcs.resume import WholeCheckpoints, first_step
 from mmcs.stream.exclude import LeaveOut
 from mmcs.stream.mixture import open_sources
 
@@ -59,7 +53,7 @@ class Captions:
 
 @dataclass
 class Run:
-    """A run's parts, and its evaluation."""
+    """A run's parts; ``untouched``: the weights that training may change, as they were before."""
 
     config: dict[str, Any]
     folder: Path
@@ -71,62 +65,6 @@ class Run:
     test: list[Suite]
     seen: list[str]
     untouched: dict[str, Tensor]
-
-    def evaluate(self) -> None:
-        """Evaluates the best checkpoint (the last one where none was monitored) on the test suites, and the model as it was
-        before training (``untouched/``, a row of every comparison); writes the report.
-        """
-        if is_sharded(self.module.towers):  # this is one process's work, which has a part of them
-            self.module.towers = build_towers(**self.config["model"])
-            load_weights(self.module.towers, self.folder / LAST)
-        towers = self.module.towers.float()  # whatever they were trained in: as `mmcs evaluate` has them
-        if self.checkpoint.best_model_path and (self.test or self.config["eval"]["wise_ft"]):
-            load_weights(towers, Path(self.checkpoint.best_model_path))
-        if self.config["eval"]["wise_ft"]:
-            self._wise_ft()
-        if not self.test:
-            return
-        self._evaluate(self.folder, self.config["experiment"], self.config["seed"])
-        runs = [self.folder]
-        if self.config["eval"]["untouched"]:
-            towers.load_trainable_state_dict(self.untouched)
-            self._evaluate(self.folder / UNTRAINED, UNTRAINED, None)
-            runs.append(self.folder / UNTRAINED)
-        compare(runs, baseline=runs[-1], out=self.folder / "report.html")
-
-    def _wise_ft(self) -> None:
-        """Leaves the towers with the best weights between the start and what was trained, kept as the best checkpoint."""
-        towers = self.module.towers
-        tuned = {name: value.detach().clone() for name, value in towers.trainable_state_dict().items()}
-
-        def measure(alpha: float) -> dict[str, float]:
-            towers.load_trainable_state_dict(interpolate(self.untouched, tuned, alpha))
-            figures = {}
-            for suite in self.val:
-                embedded, _ = embed_suite(towers, suite, cache=self.config["data"]["cache_features"])
-                for row in retrieve(embedded, self.seen, resamples=1)[0]:
-                    language = row["query_language"]
-                    if row["metric"] == "recall@10" and language in (ENGLISH, "non_english"):  # texts ask for images
-                        figures[f"val/{suite.name}/{language}/image_retrieval_recall@10"] = row["value"]
-            return figures
-
-        best = choose(self.config["eval"]["wise_ft"], measure, monitor=str(self.checkpoint.monitor), folder=self.folder)
-        towers.load_trainable_state_dict(interpolate(self.untouched, tuned, best))
-        source = Path(self.checkpoint.best_model_path)
-        save_weights(towers, source, source.with_name("best-wise_ft.ckpt"), wise_ft={"alpha": best, "of": source.name})
-
-    def _evaluate(self, folder: Path, experiment: str, seed: int | None) -> None:
-        evaluate(
-            self.module.towers,
-            self.test,
-            folder,
-            model=self.config["model"]["name"],
-            experiment=experiment,
-            seed=seed,
-            config=self.config,
-            seen=self.seen,
-            cache=self.config["data"]["cache_features"],
-        )
 
 
 def build_captions(config: dict[str, Any], *, english: bool) -> Captions:

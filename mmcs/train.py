@@ -185,6 +185,7 @@ def run(config: dict[str, Any], folder: Path) -> Outcome:
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
     from mmcs.assemble import assemble
+    from mmcs.finish import finish
     from mmcs.preempt import Preempted, asked_here, deferred, take_over
 
     parts = assemble(config, folder)
@@ -200,8 +201,7 @@ def run(config: dict[str, Any], folder: Path) -> Outcome:
             dist.destroy_process_group()
         if asked_here():
             raise SIGTERMException
-        if trainer.is_global_zero:
-            parts.evaluate()
+        objective = finish(parts) if trainer.is_global_zero else None
     except SIGTERMException:
         raise Preempted(
             f"preempted at step {trainer.global_step}; the same command with resume=auto goes on from {folder}.",
@@ -210,9 +210,8 @@ def run(config: dict[str, Any], folder: Path) -> Outcome:
     except BaseException as error:
         vars(error)["step"] = trainer.global_step  # for ``status.json``
         raise
-    best = parts.checkpoint.best_model_score
     speeds = (getattr(callback, "samples_per_second", None) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-    return Outcome(None if best is None else float(best), trainer.global_step, next(filter(None, speeds), None))
+    return Outcome(objective, trainer.global_step, next(filter(None, speeds), None))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmcs.losses.contrastive import ContrastiveLoss
 from mmcs.model.towers import Towers
@@ -31,11 +31,11 @@ def prepare_temperature(towers: Towers, loss: ContrastiveLoss, global_batch: int
             towers.logit_scale.fill_(math.log(scale))
         if loss.uses_bias:
             bias = loss.logit_bias["init"]
-            ensure_bias(towers)
             if bias == "auto":
                 bias = None if own_bias else -math.log(max(1, global_batch - 1))
+            parameter = ensure_bias(towers)
             if bias is not None:
-                towers.logit_bias.fill_(bias)
+                parameter.fill_(bias)
     towers.logit_scale.requires_grad_(loss.logit_scale["learn"])
     if towers.logit_bias is not None:  # DDP waits for the gradient of whatever may have one
         towers.logit_bias.requires_grad_(loss.uses_bias)
@@ -48,8 +48,10 @@ def clamp_temperature(towers: Towers, loss: ContrastiveLoss) -> None:
             towers.logit_scale.clamp_(0, math.log(loss.logit_scale["max"]))
 
 
-def ensure_bias(towers: Towers) -> None:
-    """Gives open_clip's model the bias that its configuration can name, where it has none."""
+def ensure_bias(towers: Towers) -> Tensor:
+    """The bias of open_clip's model, which is given one, at 0, where it has none; its configuration names it for exports."""
     if towers.logit_bias is None:
         towers.clip.logit_bias = nn.Parameter(torch.zeros_like(towers.logit_scale))
         towers.config["model_cfg"]["init_logit_bias"] = 0.0
+    assert towers.logit_bias is not None
+    return towers.logit_bias

@@ -1,7 +1,7 @@
 """WiSE-FT (Wortsman et al. 2022, section 3): weights on the line between the start of training and its end.
 
 ``interpolate`` is the line; ``choose`` measures points on it and tells of them. Which data they are measured on, and what
-becomes of the best, is decided in ``mmcs.assemble``.
+becomes of the best, is decided in ``mmcs.finish``.
 """
 
 from __future__ import annotations
@@ -56,16 +56,19 @@ def _between(name: str, start: Tensor, tuned: Tensor, alpha: float) -> Tensor:
     return start.to(tuned.device).lerp(tuned, alpha) if alpha < 1 else tuned.clone()
 
 
-def choose(alphas: Sequence[float], measure: Callable[[float], Figures], *, monitor: str, folder: Path) -> float:
+def choose(
+    alphas: Sequence[float], measure: Callable[[float], Figures], *, monitor: str, folder: Path
+) -> tuple[float, float]:
     """Measures every alpha; the best by the figure ``monitor`` (of equals the largest alpha, the nearest to what was trained).
 
     Writes ``wise_ft.json`` and ``wise_ft.png`` into ``folder`` and prints a table.
 
     Returns:
-        the best alpha.
+        the best alpha and its figure.
     """
     points = [{"alpha": float(alpha), **measure(float(alpha))} for alpha in alphas]
-    best = max(points, key=lambda point: (point[monitor], point["alpha"]))["alpha"]
+    chosen = max(points, key=lambda point: (point[monitor], point["alpha"]))
+    best = chosen["alpha"]
     content: dict[str, Any] = {"schema": 1, "monitor": monitor, "best": best, "points": points}
     with atomic_file(folder / "wise_ft.json") as path:
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -78,7 +81,7 @@ def choose(alphas: Sequence[float], measure: Callable[[float], Figures], *, moni
         table.add_row(f"{point['alpha']:.2f}{mark}", *(f"{100 * point[name]:.1f}" for name in names))
     Console().print(table)
     _plot(points, names, best, folder / "wise_ft.png")
-    return best
+    return best, chosen[monitor]
 
 
 def _short(name: str) -> str:

@@ -56,8 +56,8 @@ def test_the_best_by_the_monitored_figure_is_chosen_and_all_are_told(tmp_path: P
     def measure(alpha: float) -> dict[str, float]:
         return {en: 0.9 - 0.1 * alpha, other: {0.0: 0.2, 0.5: 0.4, 0.75: 0.4, 1.0: 0.3}[alpha]}
 
-    best = choose([0, 0.5, 0.75, 1], measure, monitor=other, folder=tmp_path)
-    assert best == 0.75, "of equals the nearest to what was trained"
+    best, figure = choose([0, 0.5, 0.75, 1], measure, monitor=other, folder=tmp_path)
+    assert (best, figure) == (0.75, 0.4), "of equals the nearest to what was trained"
     told = json.loads((tmp_path / "wise_ft.json").read_text())
     assert told["best"] == 0.75 and told["monitor"] == other
     assert [(point["alpha"], point[other]) for point in told["points"]] == [(0, 0.2), (0.5, 0.4), (0.75, 0.4), (1, 0.3)]
