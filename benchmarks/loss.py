@@ -1,12 +1,11 @@
 """The losses against open_clip's, forward and backward, on one process: time, and memory at growing batch.
 
-``python -m benchmarks.loss NAME SAMPLES`` prints the bytes that one pass takes beyond what is there before it; a process of its
+``python -m benchmarks.loss NAME SAMPLES`` prints the KiB that one pass takes beyond what is there before it; a process of its
 own per figure, since a process gives little memory back.
 """
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -57,7 +56,7 @@ def _time(name: str, thousands: int) -> dict[str, Any]:
 
 
 def _memory(name: str, thousands: int) -> dict[str, Any]:
-    mine, theirs = (_measured(which, thousands * 1024) / 2**20 for which in (name, PEERS[name]))
+    mine, theirs = (_measured(which, thousands * 1024) / 1024 for which in (name, PEERS[name]))
     return {
         "name": f"{name}_{thousands}k_memory",
         "ours": mine,
@@ -77,9 +76,14 @@ def _measured(name: str, samples: int) -> int:
 def _own_memory(name: str, samples: int) -> int:
     _pass(name, 64)()  # libraries set themselves up
     once = _pass(name, samples)
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    before = _kib("VmRSS")
     once()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    return _kib("VmHWM") - before
+
+
+def _kib(entry: str) -> int:  # not getrusage: its peak begins at that of the process that started this one
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{entry}:"))
 
 
 if __name__ == "__main__":

@@ -23,30 +23,38 @@ PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 class Timed:
-    """The batches of ``batches``, so many, and when each was asked for; one batch over and over if it is kept in memory."""
+    """The batches of so many ``steps``, ``accumulated`` to a step, and when each step began; one batch over and over if it is
+    kept in memory. ``warm_up``: steps before the clock starts. A GPU is waited for where the clock starts and stops, and nowhere
+    else.
+    """
 
-    def __init__(self, batches: Iterable[Any], count: int, in_memory: bool) -> None:
-        self.batches, self.count, self.in_memory = batches, count, in_memory
-        self.asked: list[float] = []
+    def __init__(
+        self, batches: Iterable[Any], steps: int, *, in_memory: bool, accumulated: int = 1, warm_up: int = WARM_UP
+    ) -> None:
+        self.batches, self.in_memory, self.accumulated, self.warm_up = batches, in_memory, accumulated, warm_up
+        self.steps = steps
+        self.began: list[float] = []
         # What the callbacks of a run and open_clip's trainer read of a loader.
         self.waited = 0.0
-        self.num_batches = self.num_samples = count
+        self.num_batches = self.num_samples = steps * accumulated
 
     def __len__(self) -> int:
-        return self.count
+        return self.num_batches
 
     def __iter__(self) -> Iterator[Any]:
         source = iter(self.batches)
         first = next(source)
         batches = itertools.repeat(first) if self.in_memory else itertools.chain([first], source)
-        for batch in itertools.islice(batches, self.count):
-            self.asked.append(time.perf_counter())
+        for number, batch in enumerate(itertools.islice(batches, self.num_batches)):
+            if number % self.accumulated == 0:
+                if len(self.began) in (self.warm_up, self.steps - 1) and torch.cuda.is_available():
+                    torch.cuda.synchronize()
+                self.began.append(time.perf_counter())
             yield batch
 
-    def per_second(self, samples: int, accumulated: int = 1) -> float:
-        """Samples per second from the end of the warm-up to the last whole step."""
-        asked = self.asked[WARM_UP * accumulated :: accumulated]
-        return samples * (len(asked) - 1) / (asked[-1] - asked[0])
+    def per_second(self, samples: int) -> float:
+        """Samples per second of steps of so many, from the end of the warm-up to the beginning of the last."""
+        return samples * (self.steps - 1 - self.warm_up) / (self.began[-1] - self.began[self.warm_up])
 
 
 def ours(
@@ -86,31 +94,47 @@ def open_clip(
 ) -> float:
     """open_clip's trainer on the same model, shards and settings."""
     from open_clip import add_model_config, create_model, get_tokenizer
-    from open_clip.loss import ClipLoss
     from open_clip.transform import image_transform
 
     sys.modules["pandas"] = ModuleType("pandas")  # for CSV data sets alone; it need not be installed to read shards
     from open_clip_train.data import get_wds_dataset
-    from open_clip_train.scheduler import cosine_lr
-    from open_clip_train.train import train_one_epoch
 
     del sys.modules["pandas"]
     add_model_config(Path(model))
     clip = create_model(Path(model).stem)
-    count = steps * chunks
-    arguments = SimpleNamespace(
+    settings = SimpleNamespace(
         train_data=f"{folder}/{{00000..{len(list(Path(folder).glob('*.tar'))) - 1:05}}}.tar",
         train_data_upsampling_factors=None,
-        train_num_samples=count * batch_size // chunks,
+        train_num_samples=steps * batch_size,
         dataset_resampled=False,
         seed=0,
         batch_size=batch_size // chunks,
         workers=max(1, workers),
         world_size=1,
-        device="cpu",
+    )
+    data = get_wds_dataset(
+        settings, image_transform(224, is_train=True), is_train=True, tokenizer=get_tokenizer(Path(model).stem)
+    )
+    loader = Timed(data.dataloader, steps, in_memory=not workers, accumulated=chunks)
+    train_open_clip(clip, loader, batch_size, precision)
+    return loader.per_second(batch_size)
+
+
+def train_open_clip(
+    clip: torch.nn.Module, loader: Timed, batch_size: int, precision: str, device: str = "cpu", compiled: bool = False
+) -> None:
+    """One epoch of ``loader`` with what open_clip's ``main`` gives its ``train_one_epoch``."""
+    from open_clip.loss import ClipLoss
+    from open_clip_train.scheduler import cosine_lr
+    from open_clip_train.train import train_one_epoch
+
+    settings = SimpleNamespace(
+        batch_size=batch_size // loader.accumulated,
+        world_size=1,
+        device=device,
         precision={"fp32": "fp32", "bf16": "amp_bf16"}[precision],
         distill=False,
-        accum_freq=chunks,
+        accum_freq=loader.accumulated,
         skip_scheduler=False,
         grad_clip_norm=None,
         horovod=False,
@@ -120,21 +144,17 @@ def open_clip(
         wandb=False,
         save_logs=False,
     )
-    data = get_wds_dataset(
-        arguments, image_transform(224, is_train=True), is_train=True, tokenizer=get_tokenizer(Path(model).stem)
-    )
-    loader = Timed(data.dataloader, count, in_memory=not workers)
     plain = [p for name, p in clip.named_parameters() if _undecayed(name, p)]
     decayed = [p for name, p in clip.named_parameters() if not _undecayed(name, p)]
     optimizer = torch.optim.AdamW(
         [{"params": plain, "weight_decay": 0.0}, {"params": decayed, "weight_decay": 0.2}], 1e-3, (0.9, 0.98), 1e-6
     )
     epoch = SimpleNamespace(dataloader=loader, set_epoch=lambda number: None)
-    schedule = cosine_lr(optimizer, 1e-3, 0, steps)
+    schedule = cosine_lr(optimizer, 1e-3, 0, loader.steps)
     # Its model as its main makes it: the forward gives a dictionary.
     clip.output_dict = True
-    train_one_epoch(clip, {"train": epoch}, ClipLoss(), 0, optimizer, None, schedule, None, arguments)
-    return loader.per_second(batch_size, chunks)
+    model = torch.compile(clip) if compiled else clip
+    train_one_epoch(model, {"train": epoch}, ClipLoss(), 0, optimizer, None, schedule, None, settings)
 
 
 def _undecayed(name: str, parameter: torch.Tensor) -> bool:

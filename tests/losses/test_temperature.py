@@ -11,7 +11,7 @@ from tiny_models import write_own_model
 
 from mmcs.assemble import build_loss
 from mmcs.config import compose_config, resolve
-from mmcs.export.open_clip import export_open_clip
+from mmcs.export.open_clip import write_folder
 from mmcs.model.build import build_towers
 from mmcs.model.temperature import clamp_temperature, ensure_bias, prepare_temperature
 
@@ -76,7 +76,7 @@ def test_a_fixed_temperature_is_no_parameter_of_the_training_and_stays(model):
 
 def test_an_export_with_a_bias_loads_in_plain_open_clip(model, tmp_path):
     towers, _ = prepared(model, "loss=siglip")
-    export_open_clip(towers, tmp_path / "export", card="x")
-    loaded, _ = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path / 'export'}")
+    write_folder(towers, tmp_path, "a card")
+    loaded, _ = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path}")
     assert loaded.logit_bias.item() == pytest.approx(-math.log(255))
     assert loaded.logit_scale.exp().item() == pytest.approx(10)
