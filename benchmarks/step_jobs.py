@@ -24,8 +24,8 @@ PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 class Timed:
     """The batches of so many ``steps``, ``accumulated`` to a step, and when each step began; one batch over and over if it is
-    kept in memory. ``warm_up``: steps before the clock starts. A GPU is waited for where the clock starts and stops, and nowhere
-    else.
+    kept in memory. ``warm_up``: steps before the clock starts; a GPU's peak of memory begins there, too. A GPU is waited for
+    where the clock starts and stops, and nowhere else.
     """
 
     def __init__(
@@ -49,6 +49,8 @@ class Timed:
             if number % self.accumulated == 0:
                 if len(self.began) in (self.warm_up, self.steps - 1) and torch.cuda.is_available():
                     torch.cuda.synchronize()
+                    if len(self.began) == self.warm_up:
+                        torch.cuda.reset_peak_memory_stats()
                 self.began.append(time.perf_counter())
             yield batch
 
@@ -121,7 +123,7 @@ def open_clip(
 
 
 def train_open_clip(
-    clip: torch.nn.Module, loader: Timed, batch_size: int, precision: str, device: str = "cpu", compiled: bool = False
+    clip: Any, loader: Timed, batch_size: int, precision: str, device: str = "cpu", compiled: bool = False
 ) -> None:
     """One epoch of ``loader`` with what open_clip's ``main`` gives its ``train_one_epoch``."""
     from open_clip.loss import ClipLoss

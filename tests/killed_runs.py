@@ -131,8 +131,8 @@ def same_end(one: Path, other: Path) -> None:
     assert metrics(one) == metrics(other)
 
 
-#: What a clock decides, and shares of an epoch: these are counted from where the process began.
-NOT_COMPARED = ("time/", "data/", "train/switch_rate/", "train/unchanged_captions")
+#: What the machine decides, and shares of an epoch: these are counted from where the process began.
+NOT_COMPARED = ("time/", "memory/", "data/", "train/switch_rate/", "train/unchanged_captions")
 
 
 def metrics(folder: Path) -> list[tuple[str, ...]]:

@@ -10,6 +10,7 @@ import pytest
 
 from mmcs.cli import build_parser
 from mmcs.config import compose_config
+from mmcs.sweep.main import _composed, _parsed, _parser
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,6 +32,10 @@ def test_documented_commands_parse(page: Path) -> None:
     for name, *arguments in commands(page):
         if name == "mmcs":
             build_parser().parse_args(arguments)
+        elif "-m" in arguments:
+            overrides = _parsed(_parser(), [argument for argument in arguments if argument != "-m"])
+            hydra = [str(override.input_line) for override in overrides if override.is_hydra_override()]
+            _composed(hydra, [override for override in overrides if not override.is_hydra_override()])
         else:
             compose_config(arguments)
 
