@@ -71,7 +71,7 @@ class Plan:
         """That of a GPU (``quick``: one round, without torch.compile), or tiny for a trial on a CPU."""
         uncompiled = tuple(name for name, how in VARIANTS.items() if "compiled" not in how)
         if device == "cpu":
-            return cls(device, 1, 4, 1, 8, uncompiled, 256, (256,), 8, 16)
+            return cls(device, 1, 4, 1, 8, uncompiled, 256, (256,), 4, 8)
         whole = cls(device, 3, 45, 10, 512, tuple(VARIANTS), 8_192, (32_768, 131_072), 256, 65_536)
         quicker = replace(whole, rounds=1, steps=25, variants=uncompiled, loss=(32_768,), most=4_096)
         return quicker if quick else whole
@@ -84,8 +84,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one round, without torch.compile, smaller batches")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: tiny shapes, to try the script")
     parser.add_argument("--batch-size", type=int, help="samples of a step (512)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "gpu.json", help="the JSON file")
+    parser.add_argument("--out", type=Path, help="the JSON file (benchmarks/gpu.json; of a trial on a CPU none)")
     asked = parser.parse_args()
+    if asked.batch_size is not None and asked.batch_size < 1:
+        parser.error("--batch-size is at least 1")
 
     import torch
 
@@ -94,17 +96,21 @@ def main() -> int:
             "benchmarks.gpu: torch finds no CUDA GPU on this machine; --device cpu tries the script.", file=sys.stderr
         )
         return 2
+    if asked.device == "cpu":
+        torch.set_num_threads(1)  # at tiny shapes several would wait for each other
     plan = Plan.of(asked.device, asked.quick)
     if asked.batch_size:
         plan = replace(plan, batch_size=asked.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         models = write_models(Path(folder), tiny=asked.device == "cpu")
-        rows = []
+        rows: list[dict[str, Any]] = []
+        told = {**machine(asked.device), "failed": plan.failed, "rows": rows}
+        out = asked.out or (Path(__file__).parent / "gpu.json" if asked.device == "cuda" else None)
         for part in (asked.only,) if asked.only else PARTS:
             rows += {"step": steps, "largest": largest, "loss": losses}[part](plan, models)
-    told = {**machine(asked.device), "failed": plan.failed, "rows": rows}
-    with atomic_file(asked.out) as path:
-        path.write_text(json.dumps(told, indent=1) + "\n")
+            if out:  # after every part, since a whole run takes long
+                with atomic_file(out) as path:
+                    path.write_text(json.dumps(told, indent=1) + "\n")
     show(rows)
     print(paragraph(told))
     return 1 if plan.failed else 0
@@ -137,7 +143,7 @@ def _in_turns(plan: Plan, name: str, setting: Setting) -> list[dict[str, Any]]:
         ours.append(_job(plan, "ours", setting=asdict(setting)))
         peer.append(_job(plan, "open_clip", setting=asdict(setting)))
     speed, memory = (([one.get(key) for one in ours], [one.get(key) for one in peer]) for key in ("per_second", "gib"))
-    what = f"{PEER}, batch {setting.batch_size}" + (", padded" if setting.length else "")
+    what = f"{PEER}, batch {setting.batch_size}" + (", padded" if setting.length else "") + _lacking(ours, peer)
     return [row(f"{name}_step", *speed, "1/s", what, more=True), row(f"{name}_memory", *memory, "GiB", what)]
 
 
@@ -171,10 +177,16 @@ def losses(plan: Plan, models: dict[str, Path]) -> list[dict[str, Any]]:
             same = {"samples": samples, "width": 512, "device": plan.device, "autocast": autocast}
             ours, peer = (_job(plan, "loss", whose=whose, **same) for whose in ("ours", "open_clip"))
             name = f"gpu_infonce_{size}" + ("_autocast" if autocast else "")
-            peer_name = "open_clip ClipLoss, " + ("bf16 autocast" if autocast else "float32")
+            peer_name = "open_clip ClipLoss, " + ("bf16 autocast" if autocast else "float32") + _lacking([ours], [peer])
             rows.append(row(f"{name}_time", [ours.get("seconds")], [peer.get("seconds")], "s", peer_name))
             rows.append(row(f"{name}_memory", [ours.get("gib")], [peer.get("gib")], "GiB", peer_name))
     return rows
+
+
+def _lacking(ours: list[dict[str, Any]], peer: list[dict[str, Any]]) -> str:
+    """Who ran out of memory, in words for the table."""
+    lacking = [who for who, told in (("ours", ours), ("peer", peer)) if any("out_of_memory" in one for one in told)]
+    return f"; out of memory: {', '.join(lacking)}" if lacking else ""
 
 
 def row(
@@ -255,7 +267,7 @@ def paragraph(told: dict[str, Any]) -> str:
         "`train_one_epoch`. The batch comes from ordinary memory, as both loaders give it (uint8 here, float32 there), or lies on the "
         f"device (`on_device`). `captions`: the longest of a batch has {CAPTION} tokens, to which ours trims, and the peer pads to 77. "
         "`share_of_peak`: operations counted by torch's flop counter against a product of bfloat16 matrices on the same device. A "
-        "dash: not enough memory, or nothing to measure.",
+        "dash: no figure, for want of memory where the last column says so.",
         *(f"Failed: `{job}`." for job in told["failed"]),
         "",
         "| name | ours | peer | unit | ratio | peer |",

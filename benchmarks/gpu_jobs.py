@@ -1,5 +1,5 @@
-"""What one process of the GPU's benchmark measures: ``python -m benchmarks.gpu_jobs JOB JSON`` prints a JSON object, an empty one
-where the memory was not enough. Called by ``gpu.py``; nothing here needs a hub, a tokeniser's files or a data set.
+"""What one process of the GPU's benchmark measures: ``python -m benchmarks.gpu_jobs JOB JSON`` prints a JSON object, which says
+``out_of_memory`` alone where that was not enough. Called by ``gpu.py``; nothing here needs a hub, a tokeniser's files or a data set.
 
 Ours is a run as a user gets it, assembled from a configuration; the peer is open_clip's own ``train_one_epoch``. Both get one
 batch of made pixels and tokens over and over, from ordinary memory, as their loaders give it, or from the device's.
@@ -88,6 +88,7 @@ def open_clip(setting: Setting) -> dict[str, Any]:
     from open_clip import add_model_config, create_model
 
     _as_trained()
+    torch.backends.cudnn.benchmark = True  # as its main does
     add_model_config(Path(setting.model))
     clip: Any = create_model(Path(setting.model).stem, device=setting.device, pretrained_text=False)
     size = setting.batch_size // setting.chunks
@@ -235,12 +236,20 @@ def largest(fits: Callable[[int], bool], start: int, most: int) -> int:
 def _fits(job: Callable[[Setting], Any], setting: Setting) -> bool:
     try:
         job(setting)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not _lacks_memory(error):
+            raise
         return False
     finally:
         gc.collect()
         torch.cuda.empty_cache()
     return True
+
+
+def _lacks_memory(error: RuntimeError) -> bool:
+    # The libraries under torch, which allocate for themselves, say it in words of their own.
+    said = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
 
 
 # --- the loss -------------------------------------------------------------------------------------------------------
@@ -279,13 +288,15 @@ JOBS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def do(job: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """What a job measures; nothing where the GPU's memory was not enough."""
+    """What a job measures; ``out_of_memory`` where the GPU's was not enough."""
     if "setting" in arguments:
         arguments = arguments | {"setting": Setting(**arguments["setting"])}
     try:
         return JOBS[job](**arguments)
-    except torch.OutOfMemoryError:
-        return {}
+    except RuntimeError as error:
+        if not _lacks_memory(error):
+            raise
+        return {"out_of_memory": True}
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -100,8 +101,15 @@ def processes_of(records: Path) -> list[int]:
     return found
 
 
-def attempt(world: Path, folder: Path, records: Path, kill_after: int | None, **layout: int) -> None:
-    """Runs until the end, or until so many steps are begun; none of its processes may be left then."""
+def attempt(
+    world: Path,
+    folder: Path,
+    records: Path,
+    kill_after: int | None,
+    how: signal.Signals = signal.SIGKILL,
+    **layout: int,
+) -> None:
+    """Runs until the end, or until so many steps are begun and a signal comes; none of its processes may be left then."""
     command = [sys.executable, "-m", "mmcs.train", *arguments(world, folder, **layout)]
     variables = {**os.environ, **environment(world, records)}
     output = Path(f"{records}.txt")
@@ -111,8 +119,8 @@ def attempt(world: Path, folder: Path, records: Path, kill_after: int | None, **
         assert process.wait(600) == 0, output.read_text()[-3000:]
     else:
         wait_for(records, kill_after, lambda: process.poll() is None)
-        process.kill()  # the launching process alone: the others must notice
-        process.wait()
+        process.send_signal(how)  # the launching process alone: the others must notice
+        assert process.wait(120) == {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143}[how], output.read_text()
     until = time.monotonic() + 60
     while left := processes_of(records):
         assert time.monotonic() < until, f"processes outlived the run: {left}"

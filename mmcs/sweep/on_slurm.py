@@ -15,7 +15,7 @@ from mmcs.run_folder import FAILED
 from mmcs.sweep.job import Job, on_gpus, processes_of, resumed
 from mmcs.sweep.launcher import Launcher, Report, announce, tell
 from mmcs.sweep.outcome import Outcome
-from mmcs.sweep.process import Stop, run_job
+from mmcs.sweep.process import Stop, run_job, say
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SHARED = ("timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "name")  # submitit's, whatever the cluster
@@ -49,6 +49,7 @@ class OnSlurm(Launcher):
         for needs, own in alike.items():
             for handle, job in zip(self._executor(*needs).map_array(InJob(), own), own, strict=True):
                 running[handle] = job
+                say(job, f"queued as {handle.job_id}: {job.point}".rstrip(": "))
         cancelled = False
         while running:
             if stop.signal is not None and not cancelled:
