@@ -153,11 +153,14 @@ class ContrastiveModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with weight decay on matrices only, and warm-up; values as OpenCLIP names them."""
+        # Several times as fast, on a CPU, too; but Lightning clips no gradients for it in mixed precision.
+        fused = not (self.trainer.gradient_clip_val and str(self.trainer.precision).endswith("mixed"))
         optimizer = torch.optim.AdamW(
             decay_groups(self.towers, self.optim["weight_decay"]),
             lr=self.optim["lr"],
             betas=tuple(self.optim["betas"]),
             eps=self.optim["eps"],
+            fused=fused,
         )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = learning_rate(self.optim["schedule"], self.optim["warmup"], steps)
