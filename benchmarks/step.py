@@ -66,6 +66,7 @@ def _row(folder: Path, name: str, webdataset: Path) -> dict[str, Any]:
     for _ in range(ROUNDS):
         mine = _job("ours", arguments | settings)
         rates.append((mine, _job("open_clip", arguments | settings, webdataset)))
+        print(f"  {name}: {rates[-1][0]:.1f} against {rates[-1][1]:.1f} samples/s", file=sys.stderr, flush=True)
     return _figures(name, rates, PEER if settings["chunks"] == 1 else f"{PEER}, accum_freq={settings['chunks']}")
 
 

@@ -25,6 +25,7 @@ def run(world: Path, folder: Path, records: Path, *more: str, ranks: int = 1) ->
         return subprocess.Popen(command, env=variables, stdout=output, stderr=output, cwd=world)
 
 
+@pytest.mark.slow
 def test_two_sharded_processes_are_preempted_and_one_goes_on(world, tmp_path):
     folder, first, second = tmp_path / "run", tmp_path / "first", tmp_path / "second"
     sharded = ["trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=1"]

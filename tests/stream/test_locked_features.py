@@ -113,6 +113,7 @@ def _slowly(folder: Path, model: str, shards: list[Shard]) -> None:
     features.fill_images(shards, sizes(shards), decoder(), num_workers=1)
 
 
+@pytest.mark.slow
 def test_a_killed_fill_goes_on_and_leaves_no_process(shards, model, tmp_path):
     """Killed with SIGKILL after its first part: what was written is not computed again, and its worker ends too."""
     process = torch.multiprocessing.get_context("spawn").Process(target=_slowly, args=(tmp_path, model, shards))
