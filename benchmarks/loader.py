@@ -7,8 +7,6 @@ and normalised. Each measurement is a process of its own (``loader_jobs.py``); o
 from __future__ import annotations
 
 import json
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,12 +18,15 @@ import wordfreq
 
 from benchmarks.pictures import write_shards
 from benchmarks.switch import LANGUAGES, captions, words_of
+from benchmarks.timing import job
+from benchmarks.timing import rates as as_row
 from mmcs.files import atomic_folder, cache_folder
 from mmcs.lexicons.format import write_lexicon
 
 #: open_clip's trainer fails with later versions (KeyError: 'fname').
 PEERS_WEBDATASET = "webdataset==0.2.86"
 PEER = "open_clip's training loader (open_clip_train.data.get_wds_dataset)"
+JOBS = "benchmarks.loader_jobs"
 SAMPLES, SHARDS, BATCH_SIZE = 2_048, 8, 64
 ROUNDS = 3
 #: Batches per measurement: about four to eight seconds each.
@@ -51,12 +52,12 @@ def measure() -> list[dict[str, Any]]:
     rows = []
     for kind, workers in (("small", 1), ("small", 2), ("large", 1), ("large", 2)):
         name = f"loader_{kind}_{workers}_worker" + "s" * (workers > 1)
-        rows.append(_row(name, rates["ours", kind, workers], rates["open_clip", kind, workers], PEER))
+        rows.append(as_row(name, rates["ours", kind, workers], rates["open_clip", kind, workers], PEER))
     switched, theirs = rates["switched", "small", 1], rates["open_clip", "small", 1]
-    rows.append(_row("loader_small_switched_1_worker", switched, theirs, f"{PEER}, without a switch"))
+    rows.append(as_row("loader_small_switched_1_worker", switched, theirs, f"{PEER}, without a switch"))
     for suffix, kind in (("", "large"), ("_small", "small")):
         limit, peer = rates["decode", kind, 1], "simplejpeg alone on one core, the same files at full size, from memory"
-        rows.append(_row(f"loader_share_of_decode_limit{suffix}", rates["ours", kind, 1], limit, peer))
+        rows.append(as_row(f"loader_share_of_decode_limit{suffix}", rates["ours", kind, 1], limit, peer))
     return rows
 
 
@@ -67,46 +68,17 @@ def _rates(folder: Path, webdataset: Path) -> dict[tuple[str, str, int], list[fl
         for kind, workers in (("small", 1), ("large", 1), ("small", 2), ("large", 2)):
             loading = {"folder": str(folder / kind), "workers": workers, "batch_size": BATCH_SIZE}
             mine = loading | {"batches": OURS * workers, "model": str(folder / "model.json")}
-            rates["ours", kind, workers].append(_job("ours", mine))
+            rates["ours", kind, workers].append(job(JOBS, "ours", mine))
             rates["open_clip", kind, workers].append(
-                _job("open_clip", loading | {"batches": THEIRS * workers}, webdataset)
+                job(JOBS, "open_clip", loading | {"batches": THEIRS * workers}, webdataset)
             )
             if workers == 1:
                 decoding = {"folder": str(folder / kind), "batches": OURS, "batch_size": BATCH_SIZE}
-                rates["decode", kind, 1].append(_job("decode", decoding))
+                rates["decode", kind, 1].append(job(JOBS, "decode", decoding))
             if (kind, workers) == ("small", 1):
                 switching = {"lexicon": str(folder / "switch.lex")}
-                rates["switched", kind, 1].append(_job("ours", mine | switching))
+                rates["switched", kind, 1].append(job(JOBS, "ours", mine | switching))
     return rates
-
-
-def _job(name: str, arguments: dict[str, Any], webdataset: Path | None = None) -> float:
-    """Samples per second, measured in a new process; ``webdataset`` comes before the installed one."""
-    environment = dict(os.environ)
-    if webdataset is not None:
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(webdataset), environment.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.loader_jobs", name, json.dumps(arguments)],
-        cwd=Path(__file__).parents[1],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{name} failed: {done.stderr.strip()}")
-    return float(done.stdout.splitlines()[-1])
-
-
-def _row(name: str, ours: list[float], peer: list[float], peer_name: str) -> dict[str, Any]:
-    """Medians; the ratio is the median of the rounds' ratios, since a machine's speed changes between rounds."""
-    return {
-        "name": name,
-        "ours": statistics.median(ours),
-        "peer": statistics.median(peer),
-        "unit": "1/s",
-        "ratio": statistics.median(a / b for a, b in zip(ours, peer, strict=True)),
-        "peer_name": peer_name,
-    }
 
 
 def _write_lexicon(path: Path) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,8 +18,11 @@ import wordfreq
 from benchmarks.loader import webdataset_of_the_peer
 from benchmarks.pictures import write_shards
 from benchmarks.switch import captions
+from benchmarks.timing import job
+from benchmarks.timing import rates as as_row
 
 PEER = "open_clip's trainer (open_clip_train.train.train_one_epoch)"
+JOBS = "benchmarks.step_jobs"
 ROUNDS = 3
 #: Small enough that two cores take some steps a minute; the proportions are those of ViT-B-32.
 MODEL = {
@@ -64,40 +66,12 @@ def _row(folder: Path, name: str, webdataset: Path) -> dict[str, Any]:
     arguments = {"folder": str(folder / kind), "model": str(folder / f"{model}.json"), "out": str(folder / "run")}
     rates: list[tuple[float, float]] = []
     for _ in range(ROUNDS):
-        mine = _job("ours", arguments | settings)
-        rates.append((mine, _job("open_clip", arguments | settings, webdataset)))
+        mine = job(JOBS, "ours", arguments | settings)
+        rates.append((mine, job(JOBS, "open_clip", arguments | settings, webdataset)))
         print(f"  {name}: {rates[-1][0]:.1f} against {rates[-1][1]:.1f} samples/s", file=sys.stderr, flush=True)
-    return _figures(name, rates, PEER if settings["chunks"] == 1 else f"{PEER}, accum_freq={settings['chunks']}")
-
-
-def _figures(name: str, rates: list[tuple[float, float]], peer_name: str) -> dict[str, Any]:
-    """Medians; the ratio is the median of the rounds' ratios, since a machine's speed changes between rounds."""
-    ours, peer = zip(*rates, strict=True)
-    return {
-        "name": name,
-        "ours": statistics.median(ours),
-        "peer": statistics.median(peer),
-        "unit": "1/s",
-        "ratio": statistics.median(a / b for a, b in rates),
-        "peer_name": peer_name,
-    }
-
-
-def _job(name: str, arguments: dict[str, Any], webdataset: Path | None = None) -> float:
-    """Samples per second, measured in a new process; ``webdataset`` comes before the installed one."""
-    environment = dict(os.environ)
-    if webdataset is not None:
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(webdataset), environment.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.step_jobs", name, json.dumps(arguments)],
-        cwd=Path(__file__).parents[1],
-        env=environment,
-        capture_output=True,
-        text=True,
+    return as_row(
+        name, *zip(*rates, strict=True), PEER if settings["chunks"] == 1 else f"{PEER}, accum_freq={settings['chunks']}"
     )
-    if done.returncode:
-        raise RuntimeError(f"{name} failed: {done.stderr.strip()[-2000:]}")
-    return float(done.stdout.splitlines()[-1])
 
 
 def _two_processes(folder: Path) -> dict[str, Any]:
@@ -113,7 +87,7 @@ def _two_processes(folder: Path) -> dict[str, Any]:
             subprocess.run(command, env=environment, check=True, capture_output=True)
             speeds.append(json.loads((run / "status.json").read_text())["samples_per_second"])
         rates.append((speeds[0], speeds[1]))
-    return _figures("step_two_processes", rates, "one process, the same global batch, the same cores")
+    return as_row("step_two_processes", *zip(*rates, strict=True), "one process, the same global batch, the same cores")
 
 
 def _command(folder: Path, run: Path, processes: int) -> list[str]:

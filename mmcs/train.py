@@ -63,7 +63,7 @@ def _hydra(arguments: list[str]) -> int:
 
         return sweep(arguments)
     arguments = [argument if argument.startswith("-") else quoted(argument) for argument in arguments]
-    if not {"-m", "--multirun", "-h", "--help", "--hydra-help", "--cfg", "-c"} & set(arguments):
+    if not helps & set(arguments):
         # Composed once before Hydra does, so that a mistake is answered in a sentence and leaves no folder behind.
         overrides = [a for a in arguments if not a.startswith(("-", "hydra.", "hydra/"))]
         resolve(compose_config(overrides))
