@@ -10,11 +10,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-WEIGHTS_AT_ONCE = 1 << 22  # resamples × groups drawn at once: 32 MiB
+from mmcs.evaluation.resampling import (
+    Floats,
+    bootstrap_ci,
+    interval,
+    mean_over_languages,
+    resampled_means,
+    resampled_medians,
+)
 
-Floats = NDArray[np.float64]
+__all__ = [
+    "Difference",
+    "bonferroni",
+    "bootstrap_ci",
+    "interval",
+    "mean_over_languages",
+    "not_inferior",
+    "paired_difference",
+    "paired_differences",
+    "resampled_means",
+    "resampled_medians",
+]
 
 
 @dataclass(frozen=True)
@@ -34,66 +52,6 @@ class Difference:
     p_value: float
     n_queries: int
     n_groups: int
-
-
-def resampled_means(
-    values: Mapping[str, ArrayLike], groups: Mapping[str, Sequence[str]], resamples: int, seed: int
-) -> Floats:
-    """Per-language means under a bootstrap of the groups (Efron and Tibshirani 1993, clustered).
-
-    Each resample draws as many groups as there are, with replacement, over all languages at once; each language's mean
-    is taken anew over the queries of the drawn groups.
-
-    Args:
-        values: per language (N,) or (N, K) figures of its queries.
-        groups: per language the N groups of its queries.
-        resamples: how many draws.
-        seed: of the draws.
-
-    Returns:
-        (resamples, languages, K) float64, K = 1 for (N,) figures; NaN where no drawn group has a query.
-    """
-    arrays = [np.asarray(value, np.float64) for value in values.values()]
-    arrays = [array[:, None] if array.ndim == 1 else array for array in arrays]
-    names, codes = np.unique(np.concatenate([np.asarray(groups[key]) for key in values]), return_inverse=True)
-    width = arrays[0].shape[1]
-    totals = np.zeros((len(names), len(arrays), width + 1))  # the last column counts queries
-    start = 0
-    for place, array in enumerate(arrays):
-        own = codes[start : start + len(array)]
-        np.add.at(totals[:, place, :width], own, array)
-        np.add.at(totals[:, place, width], own, 1.0)
-        start += len(array)
-    random = np.random.default_rng(seed)
-    result = np.empty((resamples, len(arrays), width))
-    block = max(1, WEIGHTS_AT_ONCE // len(names))
-    for first in range(0, resamples, block):
-        size = min(block, resamples - first)
-        drawn = random.integers(0, len(names), (size, len(names))) + np.arange(size)[:, None] * len(names)
-        weights = np.bincount(drawn.ravel(), minlength=size * len(names)).reshape(size, len(names))
-        sums = (weights.astype(np.float64) @ totals.reshape(len(names), -1)).reshape(size, len(arrays), width + 1)
-        with np.errstate(invalid="ignore"):
-            result[first : first + size] = sums[..., :width] / sums[..., width:]
-    return result
-
-
-def interval(samples: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """The central ``level`` of bootstrap samples (percentile interval); NaN samples are left out."""
-    low, high = np.nanquantile(np.asarray(samples, np.float64), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def bootstrap_ci(
-    values: ArrayLike, groups: Sequence[str], resamples: int = 1000, seed: int = 0, level: float = 0.95
-) -> tuple[float, float]:
-    """Interval of the mean of ``values`` (N,), resampled by ``groups`` (N,)."""
-    return interval(resampled_means({"": values}, {"": groups}, resamples, seed)[:, 0, 0], level)
-
-
-def mean_over_languages(samples: Floats) -> Floats:
-    """(resamples, languages, K) → (resamples, K); a language without a query in a resample is left out of it."""
-    with np.errstate(invalid="ignore"):
-        return np.nansum(samples, axis=1) / (~np.isnan(samples)).sum(axis=1)
 
 
 def paired_differences(
