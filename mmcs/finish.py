@@ -7,7 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmcs.assemble import Run
-from mmcs.evaluation.evaluate import embed_suite, evaluate, retrieve
+from mmcs.evaluation.embedding import embed_suite
+from mmcs.evaluation.evaluate import evaluate
+from mmcs.evaluation.protocols import retrieve
 from mmcs.evaluation.suites import Suite
 from mmcs.model.build import build_towers
 from mmcs.model.checkpoint import load_weights, save_weights
@@ -89,5 +91,5 @@ def _evaluate(run: Run, towers: Towers, folder: Path, experiment: str, seed: int
         seed=seed,
         config=run.config,
         seen=run.seen,
-        cache=run.config["data"]["cache_features"],
+        cache_features=run.config["data"]["cache_features"],
     )

@@ -1,17 +1,26 @@
-"""``mmcs evaluate``: recall per language of any model on any suites."""
+"""``mmcs evaluate``: recall per language of any model on any suites, in the settings that are asked for."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mmcs.errors import UserError
+
+if TYPE_CHECKING:
+    from mmcs.evaluation.setting import Setting
 
 EPILOG = """MODEL is a run's folder or checkpoint, an exported (OpenCLIP) folder, lite0_e5, or an OpenCLIP name.
 
 example:
   mmcs evaluate outputs/two_view/2026-01-01_12-00-00 --suite mine=data/mine/test --out outputs/mine
-  mmcs evaluate xlm-roberta-base-ViT-B-32 --pretrained laion5b_s13b_b90k --suite mine=data/mine/test --out outputs/laion
+  mmcs evaluate xlm-roberta-base-ViT-B-32 --pretrained laion5b_s13b_b90k --suite xm3600=data/xm3600/test --out outputs/laion
+  mmcs evaluate RUN --suite mine=data/mine/test --mixed --matrix --switched-queries 0.25,0.5,1 --lexicon de_fi.lex \\
+      --translate-test de-en.lex --translate-command 'es=apertium -u spa-eng' --out outputs/all
+
+What each setting is: docs/evaluation.md.
 """
 
 
@@ -29,7 +38,7 @@ def register(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--suite",
         action="append",
-        required=True,
+        default=[],
         metavar="[NAME=]SHARDS",
         help="repeatable; '::' joins several folders into one gallery",
     )
@@ -39,28 +48,76 @@ def register(commands: argparse._SubParsersAction) -> None:
         "--seen", metavar="de,fi", help="languages with a lexicon in training, for the means (default: as the run says)"
     )
     parser.add_argument(
+        "--protocol",
+        action="append",
+        metavar="NAME",
+        help="all_captions or first_caption, repeatable (default: what the suite's manifest says, else all_captions)",
+    )
+    _add_settings(parser)
+    parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="where results.json and retrieval/ are written"
     )
     parser.add_argument("--device", help="cpu, cuda, … (default: a GPU where there is one)")
+    parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes that read and decode")
+    parser.add_argument("--no-cache", action="store_true", help="embed anew, keep no embeddings")
     parser.set_defaults(run=run)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("what else is ranked").add_argument
+    add("--mixed", action="store_true", help="MLIR: queries, gallery or both in languages drawn per item")
+    add("--mixed-seed", type=int, default=0, metavar="N", help="of that draw (default 0)")
+    add("--mixed-draw", type=Path, metavar="FILE", help="a draw that was saved before (….mixed.tsv)")
+    add("--matrix", action="store_true", help="captions of each language ask for captions of every other")
+    add("--switched-queries", metavar="0.25,0.5,1", help="English queries, switched with these probabilities")
+    add("--lexicon", action="append", metavar="FILE.lex", help="for --switched-queries; repeatable, the first wins")
+    add(
+        "--translate-test",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="X-en.lex",
+        help="queries put into English word by word",
+    )
+    add(
+        "--translate-command",
+        action="append",
+        default=[],
+        metavar="X=COMMAND",
+        help="queries put into English by a program, lines to lines",
+    )
+    add(
+        "--beir",
+        action="append",
+        default=[],
+        metavar="[NAME=]DIR",
+        help="a folder in BEIR's format: the text tower alone; repeatable",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Evaluates and prints a table."""
-    import torch
-
-    from mmcs.evaluation.evaluate import evaluate
-    from mmcs.evaluation.suites import open_suites
-    from mmcs.model.checkpoint import load_model
-
-    patterns = dict(suite_of(text) for text in args.suite)
+    if not args.suite and not args.beir:
+        raise UserError(
+            "nothing to evaluate on: name a suite (--suite [NAME=]SHARDS) or a folder in BEIR's format (--beir DIR)."
+        )
     if (args.out / "results.json").exists():
         raise UserError(f"{args.out} holds results already; remove it or name another folder.")
+    import torch
+
+    from mmcs.evaluation.embedding_cache import EmbeddingCache
+    from mmcs.evaluation.evaluate import evaluate
+    from mmcs.evaluation.show import show
+    from mmcs.evaluation.suites import open_suites
+    from mmcs.files import cache_folder
+    from mmcs.model.checkpoint import load_model
+
+    patterns = named(args.suite)
+    settings = settings_of(args)
     suites = open_suites(patterns, args.split, args.languages.split(",") if args.languages else None)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     loaded = load_model(args.model, args.pretrained)
     config = loaded.config or {"model": {"name": args.model, "pretrained": args.pretrained}}
-    seen = args.seen.split(",") if args.seen else config.get("seen_languages", [])
     rows = evaluate(
         loaded.towers.to(device),
         suites,
@@ -69,40 +126,67 @@ def run(args: argparse.Namespace) -> None:
         experiment=config.get("experiment", "untouched"),
         seed=config.get("seed"),
         config=config,
-        seen=seen,
+        seen=args.seen.split(",") if args.seen else config.get("seen_languages", []),
+        protocols=args.protocol,
+        settings=settings,
+        cache=None if args.no_cache else EmbeddingCache(cache_folder() / "embeddings"),
     )
     show(rows)
+    print(f"results: {(args.out / 'results.json').resolve()}")
 
 
-def suite_of(text: str) -> tuple[str, str]:
-    """``NAME=SHARDS``, or SHARDS named after the last folder names."""
-    name, found, shards = text.partition("=")
-    if found and "/" not in name:
-        return name, shards
-    folders = [part for part in Path(text.split("::")[0]).parts if "." not in part and "{" not in part]
-    return "_".join(folders[-2:]).strip("/") or "suite", text
+def settings_of(args: argparse.Namespace) -> list[Setting]:
+    """What the options add to a suite's own retrieval, in the order in which it is ranked."""
+    from mmcs.evaluation.caption_pairs import CaptionPairs
+    from mmcs.evaluation.mixed import MixedLanguages
+    from mmcs.evaluation.translate_test import TranslateTest, command, dictionary
+
+    settings: list[Setting] = []
+    if args.mixed or args.mixed_draw:
+        settings.append(MixedLanguages(args.out / "retrieval", args.mixed_seed, args.mixed_draw))
+    if args.matrix:
+        settings.append(CaptionPairs())
+    if args.switched_queries:
+        settings.append(_switched(args.switched_queries, args.lexicon or []))
+    elif args.lexicon:
+        raise UserError("--lexicon goes with --switched-queries.")
+    if args.translate_test:
+        settings.append(TranslateTest("dictionary", dict(map(dictionary, args.translate_test))))
+    programs: dict[str, dict[str, Any]] = {}
+    for text in args.translate_command:
+        language, found, line = text.partition("=")
+        if not found or not language:
+            raise UserError(f"--translate-command is LANGUAGE=COMMAND, such as 'es=apertium -u spa-eng'; got {text!r}.")
+        translate = command(line)
+        programs.setdefault(Path(line.split()[0]).name, {})[language] = translate
+    return [*settings, *(TranslateTest(name, translators) for name, translators in programs.items())]
 
 
-def show(rows: list[dict]) -> None:
-    """Prints recall@10 per language and direction, the means last."""
-    from rich.console import Console
-    from rich.table import Table
+def _switched(text: str, lexicons: Sequence[str]) -> Setting:
+    from mmcs.codeswitch.build import build_strategy
+    from mmcs.evaluation.switched_queries import SwitchedQueries
 
-    table = Table(
-        "suite", "language", "text → image R@10", "95 %", "image → text R@10", "queries", title="recall@10 in %"
-    )
-    chosen = [row for row in rows if row["metric"] == "recall@10"]
-    text_rows = {(row["suite"], row["language"]): row for row in chosen if row["task"] == "text_retrieval"}
-    for row in chosen:
-        if row["task"] == "image_retrieval":
-            other = text_rows.get((row["suite"], row["language"]))
-            low, high = row["ci95"]
-            table.add_row(
-                row["suite"],
-                row["language"],
-                f"{100 * row['value']:.1f}",
-                f"{100 * low:.1f}–{100 * high:.1f}",
-                f"{100 * other['value']:.1f}" if other else "–",
-                str(row["n_queries"]),
-            )
-    Console().print(table)
+    try:
+        ps = [float(p) for p in text.split(",")]
+    except ValueError:
+        raise UserError(f"--switched-queries are probabilities such as 0.25,0.5,1; got {text!r}.") from None
+    settings = {"strategy": "multilingual", "lexicons": list(lexicons)}
+    return SwitchedQueries(lambda p: build_strategy({**settings, "p": p}), ps)
+
+
+def named(texts: Sequence[str]) -> dict[str, str]:
+    """``NAME=SHARDS`` by name, or SHARDS named after the last folder names.
+
+    Raises:
+        UserError: a name stands twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, given, shards = text.partition("=")
+        if not given or "/" in name:
+            folders = [part for part in Path(text.split("::")[0]).parts if "." not in part and "{" not in part]
+            name, shards = "_".join(folders[-2:]).strip("/") or "suite", text
+        if name in found:
+            raise UserError(f"two suites are called {name!r}: name them, as in --suite NAME={shards}.")
+        found[name] = shards
+    return found

@@ -1,75 +1,54 @@
 """A model on suites: embeds them, ranks, and writes ``results.json`` and the TREC files of a run's folder.
 
-What a suite is stands in ``suites.py``, what is ranked in ``protocols.py``. Training's end and ``mmcs evaluate`` call it.
+What a suite is stands in ``suites.py``; what is ranked in ``protocols.py`` and in the settings that a caller lists (``mixed``,
+``caption_pairs``, ``switched_queries``, ``translate_test``). Training's end and ``mmcs evaluate`` call it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mmcs.errors import DataError
-from mmcs.evaluation.protocols import Row, retrieve
+from mmcs.evaluation.embedding import CaptionEncoder, embed_suite
+from mmcs.evaluation.embedding_cache import EmbeddingCache
+from mmcs.evaluation.protocols import rank_suite, suite_rows, under_protocol
+from mmcs.evaluation.ranking import Ranking
 from mmcs.evaluation.results import write_results
-from mmcs.evaluation.suite import Embedded, Texts
-from mmcs.evaluation.suites import Suite, evaluation_decoder, fill_suite, suite_loader
-from mmcs.evaluation.trec import write_rankings
-from mmcs.files import cache_folder
-from mmcs.model.embed import embed_images, embed_texts
+from mmcs.evaluation.rows import Row
+from mmcs.evaluation.setting import Setting
+from mmcs.evaluation.suites import Suite
+from mmcs.evaluation.trec import write_ranking
 from mmcs.model.towers import Towers
 from mmcs.progress import track
-from mmcs.stream.drops import DropCounter
-from mmcs.stream.locked import LockedFeatures
+
+
+@dataclass
+class Evaluation:
+    """What an evaluation gathers while it goes on: rows, and the rankings whose files are written.
+
+    Args:
+        folder: the run's folder.
+        system: the last column of the TREC runs.
+    """
+
+    folder: Path
+    system: str
+    rows: list[Row] = field(default_factory=list)
+    rankings: list[dict[str, Any]] = field(default_factory=list)
+
+    def keep(self, found: Iterable[Ranking]) -> Iterator[Ranking]:
+        """Writes each ranking's files, and gives it back without what only those need."""
+        for ranking in found:
+            write_ranking(self.folder / "retrieval", ranking, self.system)
+            self.rankings.append({**ranking.about.as_dict(), "file": ranking.about.file})
+            yield ranking.light()
 
 
 @torch.inference_mode()
-def embed_suite(
-    towers: Towers, suite: Suite, *, batch_size: int = 256, num_workers: int = 0, cache: bool = True
-) -> tuple[Embedded, DropCounter]:
-    """The suite's images and its captions in every language, embedded on the towers' device, and what was dropped.
-
-    Raises:
-        DataError: nothing of the suite could be read.
-    """
-    locked = LockedFeatures(towers, cache_folder() / "features" if cache else None)
-    decode = evaluation_decoder(towers.preprocess)
-    fill_suite(suite, locked, decode)
-    was_training = towers.training
-    towers.eval()
-    device = towers.logit_scale.device
-    dropped = DropCounter()
-    ids: list[str] = []
-    groups: list[str] = []
-    images: list[torch.Tensor] = []
-    names: list[tuple[str, str, str, str]] = []
-    texts: list[torch.Tensor] = []
-    loader = suite_loader(suite, locked, decode, batch_size, num_workers)
-    for batch in track(loader, f"embedding {suite.name}", len(loader)):
-        dropped.add(batch)
-        if not len(batch["position"]):
-            continue
-        on_device = {key: _to(value, device) for key, value in batch.items()}
-        images.append(embed_images(towers, on_device).float().cpu())
-        texts.append(embed_texts(towers, on_device)[0].float().cpu())
-        ids += batch["identity"]
-        groups += batch["groups"]
-        names += zip(batch["text_language"], batch["text_name"], batch["text_groups"], batch["texts"][0], strict=True)
-    towers.train(was_training)
-    if not images:
-        raise DataError(f"suite {suite.name} ({suite.split}): {dropped.summary()}; nothing is left to evaluate.")
-    all_texts = torch.cat(texts)
-    by_language = {}
-    for language in suite.languages:
-        rows = [i for i, name in enumerate(names) if name[0] == language]
-        if rows:
-            columns = [[names[i][k] for i in rows] for k in (1, 2, 3)]
-            by_language[language] = Texts(columns[0], columns[1], all_texts[rows], columns[2])
-    return Embedded(suite.name, suite.split, ids, groups, torch.cat(images), by_language), dropped
-
-
 def evaluate(
     towers: Towers,
     suites: Sequence[Suite],
@@ -80,37 +59,47 @@ def evaluate(
     seed: int | None,
     config: Mapping[str, Any],
     seen: Sequence[str] = (),
-    cache: bool = True,
+    protocols: Sequence[str] | None = None,
+    settings: Sequence[Setting] = (),
+    cache: EmbeddingCache | None = None,
+    cache_features: bool = True,
 ) -> list[Row]:
     """Evaluates ``towers`` on ``suites`` and writes ``folder/results.json`` and ``folder/retrieval/``.
 
     Args:
         model, experiment, seed, config: what stands in ``results.json``.
         seen: languages with a lexicon in training.
-        cache: whether features of locked trunks are kept on disk.
+        protocols: None: those that each suite is quoted with.
+        settings: what else is ranked beside captions that ask for images and images for captions.
+        cache: where the suites' embeddings are kept; None: nowhere.
+        cache_features: whether features of locked trunks are kept on disk.
 
     Returns:
         the rows of ``results.json``.
     """
-    rows: list[Row] = []
+    found = Evaluation(Path(folder), experiment)
     dropped: dict[str, dict[str, int]] = {}
+    device = towers.logit_scale.device
+    encode = CaptionEncoder(towers, cache_features)
     for suite in suites:
-        embedded, counter = embed_suite(towers, suite, cache=cache)
-        if counter.dropped:
-            dropped[suite.name] = dict(counter.by_cause)
-            print(f"suite {suite.name} ({suite.split}): {counter.summary()}", flush=True)
-        found, rankings = retrieve(embedded, seen)
-        rows += found
-        write_rankings(folder / "retrieval", rankings, system=experiment)
-    languages = list(dict.fromkeys(language for suite in suites for language in suite.languages))
-    extra = {"languages": languages, "seen_languages": list(seen), "dropped": dropped}
-    write_results(folder, model, experiment, seed, config, rows, extra)
-    return rows
-
-
-def _to(value: Any, device: torch.device) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, list) and value and isinstance(value[0], torch.Tensor):
-        return [tensor.to(device, non_blocking=True) for tensor in value]
-    return value
+        embed = embed_suite if cache is None else cache.embed
+        embedded, causes = embed(towers, suite, cache=cache_features)
+        if causes:
+            dropped[suite.name] = causes
+        for protocol in protocols or suite.protocols:
+            part = under_protocol(embedded, protocol)
+            ranked = track(rank_suite(part, protocol, device), f"ranking {suite.name}", 2 * len(part.texts))
+            rows = suite_rows(list(found.keep(ranked)), seen)
+            for setting in settings:
+                kept = list(found.keep(setting.rankings(part, protocol, encode, device)))
+                rows += setting.rows(kept, seen)
+            found.rows += [{**row, "notes": suite.notes} if suite.notes else row for row in rows]
+    extra = {
+        "languages": list(dict.fromkeys(language for suite in suites for language in suite.languages)),
+        "seen_languages": list(seen),
+        "suites": {suite.name: suite.as_dict() for suite in suites},
+        "dropped": dropped,
+        "rankings": found.rankings,
+    }
+    write_results(folder, model, experiment, seed, config, found.rows, extra)
+    return found.rows

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -19,12 +20,28 @@ class Texts:
         groups: the concept that each text describes.
         embeddings: (N, D) float.
         captions: the texts themselves, for people who read the report.
+        numbers: the how-manieth caption of its picture each is, from 0; without it each is the first.
     """
 
     ids: list[str]
     groups: list[str]
     embeddings: Tensor
     captions: list[str]
+    numbers: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.numbers:
+            object.__setattr__(self, "numbers", [0] * len(self.ids))
+
+    def only(self, places: Sequence[int]) -> Texts:
+        """Those at ``places``, in that order."""
+        return Texts(
+            ids=[self.ids[place] for place in places],
+            groups=[self.groups[place] for place in places],
+            embeddings=self.embeddings[list(places)],
+            captions=[self.captions[place] for place in places],
+            numbers=[self.numbers[place] for place in places],
+        )
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,10 @@ class Embedded:
     images: Tensor
     texts: dict[str, Texts]
 
+    def with_texts(self, texts: Mapping[str, Texts]) -> Embedded:
+        """The same images with other texts; a language without any is left out."""
+        return replace(self, texts={language: own for language, own in texts.items() if own.ids})
+
     def __post_init__(self) -> None:
         where = f"suite {self.suite} ({self.split})"
         _check(f"the images of {where}", self.image_ids, self.image_groups, self.images)
@@ -58,6 +79,8 @@ class Embedded:
                 raise DataError(
                     f"the {language} texts of {where}: {len(texts.captions)} captions, {len(texts.ids)} ids."
                 )
+            if len(texts.numbers) != len(texts.ids):
+                raise DataError(f"the {language} texts of {where}: {len(texts.numbers)} numbers, {len(texts.ids)} ids.")
 
 
 def _check(what: str, ids: list[str], groups: list[str], embeddings: Tensor) -> None:

@@ -30,7 +30,8 @@ from mmcs.stream.transforms import eval_transform
 @dataclass(frozen=True)
 class Suite:
     """``name`` and ``split`` stand in every figure; ``languages`` are those evaluated, English first; ``access`` reaches shards
-    that lie elsewhere.
+    that lie elsewhere. ``protocols`` are those that the suite is quoted with, ``notes`` what must be said beside its figures:
+    both are its manifest's.
     """
 
     name: str
@@ -39,20 +40,33 @@ class Suite:
     sizes: list[int]
     languages: list[str]
     access: Access
+    protocols: tuple[str, ...] = ("all_captions",)
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """What results.json says of it: enough to find its pictures again."""
+        return {
+            "split": self.split,
+            "shards": [shard.path for shard in self.shards],
+            "languages": self.languages,
+            "protocols": list(self.protocols),
+            "notes": list(self.notes),
+        }
 
 
 class CaptionsByLanguage:
     """Batch stage: the captions of all ``languages`` of the batch's samples as one list of T texts.
 
     Sets ``texts`` ([T captions]), ``text_language`` (T tags), ``text_group`` (T,) and ``text_id`` (T,) int64, the latter
-    unique within a suite and language, and ``text_name`` (T names for files).
+    unique within a suite and language, ``text_name`` (T names for files) and ``text_number`` (the how-manieth caption of its
+    sample each is, from 0).
     """
 
     def __init__(self, languages: Sequence[str]) -> None:
         self.languages = list(languages)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        texts, languages, groups, ids, names = [], [], [], [], []
+        texts, languages, groups, ids, names, numbers = [], [], [], [], [], []
         for i, captions in enumerate(batch.get("captions", ())):
             for language in self.languages:
                 for k, caption in enumerate(captions.get(language, ())):
@@ -62,6 +76,7 @@ class CaptionsByLanguage:
                     groups.append(batch["groups"][i])
                     ids.append(stable_id(name))
                     names.append(name)
+                    numbers.append(k)
         as_ints = torch.tensor([stable_id(group) for group in groups], dtype=torch.int64)
         return {
             **{key: value for key, value in batch.items() if key not in ("caption", "captions")},
@@ -71,6 +86,7 @@ class CaptionsByLanguage:
             "text_groups": groups,
             "text_id": torch.tensor(ids, dtype=torch.int64),
             "text_name": names,
+            "text_number": numbers,
         }
 
 
@@ -99,8 +115,21 @@ def open_suites(
                 f"suite {name} has captions in {', '.join(sorted(has))}, none of eval.languages ({', '.join(wanted)})."
             )
         chosen.sort(key=lambda language: language != "en")
-        opened.append(Suite(name, split, shards, sizes(shards, access), chosen, access))
+        protocols, notes = _quoted(shards, access)
+        opened.append(Suite(name, split, shards, sizes(shards, access), chosen, access, protocols, notes))
     return opened
+
+
+def _quoted(shards: Sequence[Shard], access: Access) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Protocols and notes of the folders' manifests, each once; all captions where they name none."""
+    protocols: list[str] = []
+    notes: list[str] = []
+    for folder in dict.fromkeys(shard.folder for shard in shards):
+        own = _manifest(folder, access).get("evaluation")
+        if isinstance(own, dict):
+            protocols += map(str, own.get("protocols", ()))
+            notes += map(str, own.get("notes", ()))
+    return tuple(dict.fromkeys(protocols)) or Suite.protocols, tuple(dict.fromkeys(notes))
 
 
 def captions_per_language(shards: Sequence[Shard], access: Access) -> dict[str, int]:
@@ -114,12 +143,18 @@ def captions_per_language(shards: Sequence[Shard], access: Access) -> dict[str, 
 
 
 def _from_manifest(folder: str, access: Access) -> dict[str, int] | None:
+    captions = _manifest(folder, access).get("captions")
+    return captions if isinstance(captions, dict) else None
+
+
+def _manifest(folder: str, access: Access) -> dict[str, Any]:
+    """A folder's ``manifest.json``; empty where there is none that can be read."""
     (content,) = read_all([f"{folder}/manifest.json"], access)
     try:
-        captions = json.loads(content or b"")["captions"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return captions if isinstance(captions, dict) else None
+        manifest = json.loads(content or b"")
+    except (ValueError, RecursionError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def _by_reading(shards: Sequence[Shard], access: Access) -> dict[str, int]:

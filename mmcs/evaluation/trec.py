@@ -1,4 +1,4 @@
-"""TREC files: a run and its qrels per language and direction, so that outside tools can recompute every figure.
+"""TREC files: a run and its qrels per ranking, so that outside tools can recompute every figure.
 
 Beside them ``….queries.tsv`` holds each query's exact rank, which runs cut at depth 100 cannot tell; paired statistics
 read it. Evaluation writes these files, the report reads them.
@@ -10,7 +10,6 @@ import gzip
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -20,24 +19,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcs.errors import DataError, UserError
-from mmcs.evaluation.protocols import TASKS, Ranking
+from mmcs.evaluation.ranking import About, Ranking
 from mmcs.files import atomic_file
 
 UNSAFE = re.compile(r"[\s%\x00-\x1f\x7f]")
-HEADER = "query\tgroup\trank\ttext"
+HEADER = "query\tgroup\trank\tndcg@10\ttext"
+NAME = re.compile(r"[\w-]+", re.ASCII)
+SHARE = re.compile(r"\d(\.\d+)?(e-\d+)?")
 
 
 @dataclass(frozen=True)
 class Queries:
-    """What a ``….queries.tsv`` holds: (N,) queries of one language and direction, in step with each other."""
+    """What a ``….queries.tsv`` holds: (N,) queries of one ranking, in step with each other."""
 
-    suite: str
-    split: str
-    language: str
-    task: str
+    about: About
     ids: list[str]
     groups: list[str]
     ranks: NDArray[np.int64]
+    ndcg: NDArray[np.float64]
     texts: list[str]
 
 
@@ -51,59 +50,56 @@ def unescape_id(name: str) -> str:
     return unquote(name)
 
 
-def write_rankings(folder: Path, rankings: Iterable[Ranking], system: str = "mmcs") -> None:
-    """Writes ``{suite}.{split}.{language}.{task}`` with the endings ``.run.gz``, ``.qrels``, ``.queries.tsv``.
+def write_ranking(folder: Path, ranking: Ranking, system: str = "mmcs") -> None:
+    """Writes ``RANKING.run.gz``, ``RANKING.qrels`` and ``RANKING.queries.tsv``, where RANKING is ``ranking.about.file``.
 
     Args:
         folder: a run's ``retrieval`` folder, made if missing.
-        rankings: from ``mmcs.evaluation.protocols.retrieve``.
         system: the last column of the run files.
 
     Raises:
         UserError: a suite or split whose name cannot stand in a file's name.
     """
-    for ranking in rankings:
-        stem = Path(folder) / _stem(ranking)
-        # No file name and no time inside the gzip: the same ranking gives the same bytes.
-        with (
-            atomic_file(f"{stem}.run.gz") as path,
-            path.open("wb") as raw,
-            gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as packed,
-        ):
-            _write_run(packed, ranking, escape_id(system))
-        with atomic_file(f"{stem}.qrels") as path:
-            path.write_text(_qrels(ranking), encoding="utf-8", newline="\n")
-        with atomic_file(f"{stem}.queries.tsv") as path:
-            path.write_text(_queries(ranking), encoding="utf-8", newline="\n")
+    for what, name in (("suite", ranking.about.suite), ("split", ranking.about.split)):
+        if not NAME.fullmatch(name):
+            raise UserError(f"the {what} {name!r} names files: use letters, digits, '_' and '-'.")
+    stem = Path(folder) / ranking.about.file
+    # No file name and no time inside the gzip: the same ranking gives the same bytes.
+    with (
+        atomic_file(f"{stem}.run.gz") as path,
+        path.open("wb") as raw,
+        gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as packed,
+    ):
+        _write_run(packed, ranking, escape_id(system))
+    with atomic_file(f"{stem}.qrels") as path:
+        path.write_text(_qrels(ranking), encoding="utf-8", newline="\n")
+    with atomic_file(f"{stem}.queries.tsv") as path:
+        path.write_text(_queries(ranking), encoding="utf-8", newline="\n")
 
 
-def read_queries(path: Path) -> Queries:
-    """Reads a ``….queries.tsv``.
+def read_queries(path: Path, about: About) -> Queries:
+    """Reads a ``….queries.tsv``; ``about`` is what results.json says of it.
 
     Raises:
-        DataError: the file is not what ``write_rankings`` writes.
+        DataError: the file is missing, or not what ``write_ranking`` writes.
     """
-    names = path.name.removesuffix(".queries.tsv").rsplit(".", 3)
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is damaged ({error}); evaluate the model again.") from error
-    if len(names) != 4 or names[3] not in TASKS or lines[0] != HEADER or lines[-1]:
+    except (UnicodeDecodeError, FileNotFoundError) as error:
+        raise DataError(f"{path} is missing or damaged ({error}); evaluate the model again.") from error
+    if lines[0] != HEADER or lines[-1]:
         raise DataError(f"{path} is not a whole queries file of mmcs; evaluate the model again.")
     table = [line.split("\t") for line in lines[1:-1]]
     for number, fields in enumerate(table, start=2):
-        if len(fields) != 4 or not fields[2].isdecimal():
-            raise DataError(f"{path}, line {number}: expected query, group, rank and text between tabs.")
-    suite, split, language, task = names
+        if len(fields) != 5 or not fields[2].isdecimal() or not SHARE.fullmatch(fields[3]):
+            raise DataError(f"{path}, line {number}: expected query, group, rank, nDCG and text between tabs.")
     return Queries(
-        suite=suite,
-        split=split,
-        language=language,
-        task=task,
+        about=about,
         ids=[unescape_id(fields[0]) for fields in table],
         groups=[unescape_id(fields[1]) for fields in table],
         ranks=np.array([int(fields[2]) for fields in table], np.int64),
-        texts=[fields[3] for fields in table],
+        ndcg=np.array([float(fields[3]) for fields in table], np.float64),
+        texts=[fields[4] for fields in table],
     )
 
 
@@ -131,13 +127,6 @@ def read_qrels(path: Path) -> dict[str, set[str]]:
         query, _, document, _ = line.split(" ")
         positives[unescape_id(query)].add(unescape_id(document))
     return dict(positives)
-
-
-def _stem(ranking: Ranking) -> str:
-    for what, name in (("suite", ranking.suite), ("split", ranking.split), ("language", ranking.language)):
-        if not re.fullmatch(r"[\w-]+", name, re.ASCII):
-            raise UserError(f"the {what} {name!r} names files: use letters, digits, '_' and '-'.")
-    return f"{ranking.suite}.{ranking.split}.{ranking.language}.{ranking.task}"
 
 
 def _write_run(handle: gzip.GzipFile, ranking: Ranking, system: str) -> None:
@@ -176,9 +165,15 @@ def _qrels(ranking: Ranking) -> str:
 
 
 def _queries(ranking: Ranking) -> str:
-    rows = zip(ranking.query_ids, ranking.query_groups, ranking.ranks.tolist(), ranking.query_texts, strict=True)
+    columns = (
+        ranking.query_ids,
+        ranking.query_groups,
+        ranking.ranks.tolist(),
+        ranking.ndcg.tolist(),
+        ranking.query_texts,
+    )
     lines = [
-        f"{escape_id(query)}\t{escape_id(group)}\t{rank}\t{' '.join(text.split())}\n"
-        for query, group, rank, text in rows
+        f"{escape_id(query)}\t{escape_id(group)}\t{rank}\t{ndcg:.9g}\t{' '.join(text.split())}\n"
+        for query, group, rank, ndcg, text in zip(*columns, strict=True)
     ]
     return HEADER + "\n" + "".join(lines)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmcs.evaluation.protocols import METRICS, TASKS
+from mmcs.evaluation.ranking import TASKS
+from mmcs.evaluation.rows import METRICS
 from mmcs.evaluation.statistics import (
     Difference,
     bonferroni,

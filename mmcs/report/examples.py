@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmcs.evaluation.protocols import TASKS
+from mmcs.evaluation.ranking import TASKS
 from mmcs.evaluation.trec import read_qrels, read_run
 from mmcs.report.comparison import Comparison, SuiteComparison
 from mmcs.report.runs import Key, System
@@ -78,7 +78,7 @@ def examples(comparison: Comparison, part: SuiteComparison, after: System, pictu
 
 
 def _first(system: System, key: Key, query: str, pictures: Pictures | None) -> list[Image]:
-    stem = system.runs[0].path / "retrieval" / ".".join(key)
+    stem = system.runs[0].path / "retrieval" / system.runs[0].queries[key].about.file
     run = stem.with_name(f"{stem.name}.run.gz")
     if pictures is None or not run.is_file():
         return []

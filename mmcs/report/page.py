@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from mmcs import __version__
-from mmcs.evaluation.protocols import TASKS
+from mmcs.evaluation.ranking import TASKS
 from mmcs.files import atomic_file
 from mmcs.report import names, words
 from mmcs.report.comparison import Cell, Comparison, SuiteComparison

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcs.errors import UserError
-from mmcs.evaluation.protocols import hits
+from mmcs.evaluation.protocols import ALL_CAPTIONS
+from mmcs.evaluation.ranking import TASKS, About
 from mmcs.evaluation.results import read_results
+from mmcs.evaluation.rows import per_query
 from mmcs.evaluation.trec import Queries, read_queries
 from mmcs.report.names import experiment_label
 from mmcs.report.settings import training_settings
@@ -54,8 +56,8 @@ class System:
     runs: list[Run]
 
     def figures(self, key: Key) -> NDArray[np.float64]:
-        """Per-query figures (seeds, N, 4) in the order of ``mmcs.evaluation.protocols.METRICS``."""
-        return np.stack([hits(run.queries[key].ranks) for run in self.runs])
+        """Per-query figures (seeds, N, 6) in the order of ``mmcs.evaluation.rows.METRICS``."""
+        return np.stack([per_query(run.queries[key].ranks, run.queries[key].ndcg) for run in self.runs])
 
 
 def load_run(folder: Path) -> Run:
@@ -66,11 +68,22 @@ def load_run(folder: Path) -> Run:
         DataError: one of its files is damaged.
     """
     results = read_results(folder)
-    files = sorted((folder / "retrieval").glob("*.queries.tsv"))
-    if not files:
-        raise UserError(f"{folder} has no retrieval/*.queries.tsv, which a comparison reads; evaluate the run again.")
-    queries = (_by_id(read_queries(file)) for file in files)
-    return Run(folder, results, {(own.suite, own.split, own.language, own.task): own for own in queries})
+    abouts = [About(**{key: own[key] for key in own if key != "file"}) for own in results.get("rankings", ())]
+    direct = [own for own in abouts if own.query_transform is None and own.setting != "MLIR" and own.task in TASKS]
+    if not direct:
+        raise UserError(
+            f"{folder} names no rankings of captions and images, which a comparison reads; evaluate the run again."
+        )
+    protocols = {own.protocol for own in direct}
+    protocol = ALL_CAPTIONS if ALL_CAPTIONS in protocols else min(protocols)
+    queries = {
+        (own.suite, own.split, own.language, own.task): _by_id(
+            read_queries(folder / "retrieval" / f"{own.file}.queries.tsv", own)
+        )
+        for own in direct
+        if own.protocol == protocol
+    }
+    return Run(folder, results, queries)
 
 
 def check_comparable(runs: Sequence[Run]) -> None:
@@ -120,13 +133,11 @@ def pool(runs: Sequence[Run]) -> list[System]:
 def _by_id(queries: Queries) -> Queries:
     order = sorted(range(len(queries.ids)), key=queries.ids.__getitem__)
     return Queries(
-        suite=queries.suite,
-        split=queries.split,
-        language=queries.language,
-        task=queries.task,
+        about=queries.about,
         ids=[queries.ids[place] for place in order],
         groups=[queries.groups[place] for place in order],
         ranks=queries.ranks[order],
+        ndcg=queries.ndcg[order],
         texts=[queries.texts[place] for place in order],
     )
 

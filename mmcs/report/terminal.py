@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mmcs.evaluation.protocols import TASKS
+from mmcs.evaluation.ranking import TASKS
 from mmcs.report.comparison import Comparison, SuiteComparison
 from mmcs.report.names import language_name
 from mmcs.report.words import p_text, points, set_title, summary, verdict

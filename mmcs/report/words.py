@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mmcs.evaluation.protocols import TASKS
+from mmcs.evaluation.ranking import TASKS
 from mmcs.evaluation.statistics import Difference, not_inferior
 from mmcs.report.comparison import Claim, Comparison, SuiteComparison
 from mmcs.report.names import CONTROLS, SETS, language_name

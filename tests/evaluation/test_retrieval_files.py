@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections import defaultdict
 from dataclasses import replace
 
+import ir_measures
 import numpy as np
 import pytest
 import torch
+from ir_measures import RR, Success, nDCG
 
 from mmcs.errors import DataError, UserError
-from mmcs.evaluation.protocols import METRICS, retrieve
+from mmcs.evaluation.protocols import PROTOCOLS, rank_suite, retrieve, suite_rows, under_protocol
 from mmcs.evaluation.results import read_results, write_results
+from mmcs.evaluation.rows import MEDIAN_RANK, METRICS
 from mmcs.evaluation.suite import Embedded, Texts
 from mmcs.evaluation.trec import (
     escape_id,
@@ -21,7 +23,7 @@ from mmcs.evaluation.trec import (
     read_run,
     strictly_decreasing,
     unescape_id,
-    write_rankings,
+    write_ranking,
 )
 
 
@@ -40,45 +42,68 @@ def embedded(constant=False, seed=0):
             groups=[f"concept {i}" for i in chosen],
             embeddings=torch.ones_like(own) if constant else own,
             captions=[f"caption\n{place}" for place in range(len(chosen))],
+            numbers=[place // 60 for place in range(len(chosen))],
         )
     ids = [f"src/0000 {i}.tar/{i}" for i in range(90)]
     return Embedded("toy", "test", ids, groups, torch.ones_like(images) if constant else images, texts)
 
 
-def outside(folder, stem, metric):
-    """Reads run and qrels as trec_eval does: by score as float32, ties by document id, success at k or MRR."""
-    relevant = defaultdict(set)
-    for line in (folder / f"{stem}.qrels").read_text().splitlines():
-        query, _, document, grade = line.split()
-        assert grade == "1"
-        relevant[query].add(document)
-    found = defaultdict(list)
+def write_all(folder, rankings):
+    for ranking in rankings:
+        write_ranking(folder, ranking)
+
+
+def outside(folder, stem):
+    """What trec_eval makes of a ranking's files: success@k, reciprocal rank cut at 10, nDCG cut at 10; and its queries."""
     with gzip.open(folder / f"{stem}.run.gz", "rt") as lines:
-        for line in lines:
-            query, _, document, _, score, _ = line.split()
-            found[query].append((np.float32(score), document))
-    figures = []
-    for query, documents in relevant.items():
-        order = [document for _, document in sorted(found[query], reverse=True)]
-        place = next((place for place, name in enumerate(order, start=1) if name in documents), 10**9)
-        k = int(metric.split("@")[1])
-        figures.append(float(place <= k) if metric.startswith("recall") else (1 / place if place <= k else 0))
-    return np.mean(figures), len(relevant)
+        run = list(ir_measures.read_trec_run(lines))
+    qrels = list(ir_measures.read_trec_qrels(str(folder / f"{stem}.qrels")))
+    wanted = {
+        "recall@1": Success @ 1,
+        "recall@5": Success @ 5,
+        "recall@10": Success @ 10,
+        "mrr@10": RR @ 10,
+        "ndcg@10": nDCG @ 10,
+    }
+    found = ir_measures.pytrec_eval.calc_aggregate([*wanted.values()], qrels, run)
+    figures = {name: found[measure] for name, measure in wanted.items()}
+    figures["mean_recall"] = sum(figures[f"recall@{k}"] for k in (1, 5, 10)) / 3
+    return figures, len({qrel.query_id for qrel in qrels})
 
 
 @pytest.mark.parametrize("constant", [False, True])
-def test_every_figure_is_recomputed_from_the_trec_files(tmp_path, constant):
-    rows, rankings = retrieve(embedded(constant), seen=["de"], resamples=50)
-    write_rankings(tmp_path, rankings)
-    single = [row for row in rows if "languages" not in row]
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_figure_is_recomputed_from_the_trec_files(tmp_path, constant, protocol):
+    rankings = list(rank_suite(under_protocol(embedded(constant), protocol), protocol))
+    rows = suite_rows(rankings, seen=["de"], resamples=50)
+    write_all(tmp_path, rankings)
+    single = [row for row in rows if "languages" not in row and row["metric"] != MEDIAN_RANK]
     assert len(single) == 3 * 2 * len(METRICS)
     for row in single:
-        value, queries = outside(tmp_path, f"toy.test.{row['language']}.{row['task']}", row["metric"])
-        assert row["value"] == pytest.approx(value) and row["n_queries"] == queries
+        figures, queries = outside(tmp_path, row["file"])
+        assert row["value"] == pytest.approx(figures[row["metric"]], abs=1e-6) and row["n_queries"] == queries
+        assert row["protocol"] == protocol
         if constant and row["n_gallery"] > 10:
             assert row["value"] == 0
         else:
             assert row["ci95"][0] <= row["value"] <= row["ci95"][1]
+
+
+def test_the_first_caption_protocol_leaves_one_caption_an_image_and_language():
+    whole = embedded()
+    first = under_protocol(whole, "first_caption")
+    assert {language: len(texts.ids) for language, texts in first.texts.items()} == {"en": 60, "de": 60, "hi": 10}
+    assert first.texts["de"].captions == whole.texts["de"].captions[:60]
+    with pytest.raises(UserError, match="known are all_captions, first_caption"):
+        under_protocol(whole, "frist")
+
+
+def test_the_median_rank_is_that_of_the_ranks():
+    rows, rankings = retrieve(embedded(), resamples=50)
+    for ranking in rankings:
+        (row,) = [row for row in rows if row.get("file") == ranking.about.file and row["metric"] == MEDIAN_RANK]
+        assert row["value"] == np.median(ranking.ranks)
+        assert row["ci95"][0] <= row["value"] <= row["ci95"][1]
 
 
 def test_rows_name_protocol_languages_and_what_was_left_out():
@@ -92,8 +117,8 @@ def test_rows_name_protocol_languages_and_what_was_left_out():
     assert means["seen"]["languages"] == ["de"] and means["seen"]["value"] == means["de"]["value"]
     assert means["seen"]["ci95"] == means["de"]["ci95"]
     assert means["non_english"]["value"] == pytest.approx((means["de"]["value"] + means["hi"]["value"]) / 2)
-    assert means["en"]["setting"] == "MoIR"
-    assert {ranking.language for ranking in rankings} == {"en", "de", "hi"}
+    assert means["en"]["setting"] == "MoIR" and means["all"]["setting"] == "MoIR+CLIR"
+    assert {ranking.about.language for ranking in rankings} == {"en", "de", "hi"}
 
 
 def test_the_scale_of_embeddings_and_a_second_run_change_nothing(tmp_path):
@@ -104,41 +129,44 @@ def test_the_scale_of_embeddings_and_a_second_run_change_nothing(tmp_path):
         row["value"] for row in retrieve(twice, resamples=9)[0]
     ]
     for name in ("a", "b"):
-        write_rankings(tmp_path / name, retrieve(once, resamples=9)[1])
+        write_all(tmp_path / name, retrieve(once, resamples=9)[1])
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
 def test_queries_and_runs_read_back(tmp_path):
     _, rankings = retrieve(embedded(), resamples=9)
-    write_rankings(tmp_path, rankings)
+    write_all(tmp_path, rankings)
     assert len(list(tmp_path.iterdir())) == 3 * len(rankings)
     for ranking in rankings:
-        stem = f"toy.test.{ranking.language}.{ranking.task}"
-        queries = read_queries(tmp_path / f"{stem}.queries.tsv")
+        queries = read_queries(tmp_path / f"{ranking.about.file}.queries.tsv", ranking.about)
         assert (queries.ids, queries.groups) == (ranking.query_ids, ranking.query_groups)
-        assert np.array_equal(queries.ranks, ranking.ranks)
+        assert np.array_equal(queries.ranks, ranking.ranks) and np.allclose(queries.ndcg, ranking.ndcg, atol=1e-8)
         assert queries.texts == [" ".join(text.split()) for text in ranking.query_texts]
-        run = read_run(tmp_path / f"{stem}.run.gz")
+        run = read_run(tmp_path / f"{ranking.about.file}.run.gz")
         assert run[ranking.query_ids[0]] == [ranking.gallery_ids[place] for place in ranking.indices[0]]
 
 
 def test_damaged_files_are_refused(tmp_path):
     _, rankings = retrieve(embedded(), resamples=9)
-    write_rankings(tmp_path, rankings)
-    table = tmp_path / "toy.test.de.image_retrieval.queries.tsv"
+    write_all(tmp_path, rankings)
+    about = next(one.about for one in rankings if one.about.language == "de" and one.about.task == "image_retrieval")
+    table = tmp_path / f"{about.file}.queries.tsv"
     table.write_text(table.read_text()[:-3])
     with pytest.raises(DataError, match="not a whole queries file"):
-        read_queries(table)
-    table.write_text("query\tgroup\trank\ttext\nq\tg\tfirst\tt\n")
+        read_queries(table, about)
+    table.write_text("query\tgroup\trank\tndcg@10\ttext\nq\tg\tfirst\t0.5\tt\n")
     with pytest.raises(DataError, match="line 2"):
-        read_queries(table)
-    run = tmp_path / "toy.test.de.image_retrieval.run.gz"
+        read_queries(table, about)
+    table.unlink()
+    with pytest.raises(DataError, match="missing"):
+        read_queries(table, about)
+    run = tmp_path / f"{about.file}.run.gz"
     run.write_bytes(run.read_bytes()[:-40])
     with pytest.raises(DataError, match="damaged"):
         read_run(run)
     with pytest.raises(UserError, match="letters"):
-        write_rankings(tmp_path, [replace(rankings[0], suite="a/b")])
+        write_ranking(tmp_path, replace(rankings[0], about=replace(about, suite="a/b")))
 
 
 def test_ids_survive_the_escape():

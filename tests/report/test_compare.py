@@ -16,7 +16,7 @@ from mmcs.errors import DataError, UserError
 from mmcs.evaluation.protocols import retrieve
 from mmcs.evaluation.results import write_results
 from mmcs.evaluation.suite import Embedded, Texts
-from mmcs.evaluation.trec import write_rankings
+from mmcs.evaluation.trec import write_ranking
 from mmcs.report.compare import compare
 from mmcs.report.settings import compare_settings
 from mmcs.report.terminal import show
@@ -44,9 +44,11 @@ def make_run(folder, experiment, noise, seed=0, n=300, config=None, suite="toy")
     embedded = Embedded(suite, "test", [f"img {i}" for i in range(n)], groups, images, texts)
     seen = SEEN if experiment not in ("zero_shot", "untouched") else []
     rows, rankings = retrieve(embedded, seen=seen, resamples=20)
-    write_rankings(folder / "retrieval", rankings)
+    for ranking in rankings:
+        write_ranking(folder / "retrieval", ranking)
     settings = {**(config or CONFIG), "seed": seed, "experiment": experiment, "codeswitch": {"strategy": experiment}}
-    extra = {"languages": list(noise), "seen_languages": seen}
+    files = [{**ranking.about.as_dict(), "file": ranking.about.file} for ranking in rankings]
+    extra = {"languages": list(noise), "seen_languages": seen, "rankings": files}
     trained = None if experiment == "untouched" else seed
     write_results(folder, "lite0_e5", experiment, trained, {} if trained is None else settings, rows, extra=extra)
     return folder
@@ -149,7 +151,7 @@ def test_settings_are_sorted_by_kind():
 def test_runs_that_cannot_be_compared_are_refused_in_a_sentence(runs, tmp_path):
     noise = {"en": 1.7, "de": 2.6, "hi": 2.0, "he": 2.0}
     few = make_run(tmp_path / "few", "two_view", noise, n=60)
-    with pytest.raises(UserError, match=r"their queries of toy \(test\), de, image retrieval differ \(300 and 60\)"):
+    with pytest.raises(UserError, match=r"their queries of toy \(test\), en, image retrieval differ \(300 and 60\)"):
         compare([runs["zero_shot"], few])
     poor = make_run(tmp_path / "poor", "two_view", {"en": 1.7, "de": 2.6}, n=240)
     with pytest.raises(UserError, match=r"only .*zero_shot was evaluated on toy \(test\), he"):
