@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmcs.prepare.shards import Layout, Prepared
+    from mmcs.prepare.layout import Layout
+    from mmcs.prepare.shards import Prepared
 
 RAW = argparse.RawDescriptionHelpFormatter
 SHOWN_LANGUAGES = 12
@@ -134,7 +135,7 @@ def run_table(args: argparse.Namespace) -> None:
 
 
 def _layout(args: argparse.Namespace) -> Layout:
-    from mmcs.prepare.shards import Layout
+    from mmcs.prepare.layout import Layout
 
     return Layout(args.val, args.test, args.size, args.samples_per_shard)
 

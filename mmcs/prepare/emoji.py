@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mmcs.errors import UserError
+from mmcs.prepare.layout import Layout
 from mmcs.prepare.records import Record, Tally, concept_of, language_tag, shuffle_key
-from mmcs.prepare.shards import Layout, Origin, Prepared, find_prepared, write_splits
+from mmcs.prepare.shards import Origin, Prepared, find_prepared, write_splits
 from mmcs.progress import track
 
 NAME = "emoji"

@@ -1,7 +1,7 @@
 """Pictures into what shards hold: RGB on white, upright, at most SIZE pixels on the longer side, JPEG.
 
-Raster images go through Pillow, bounded before they are decoded; SVG through resvg, which fetches nothing. Called by
-shards.py for every record, and by inspect.py to verify what shards hold.
+Raster images go through Pillow, bounded before they are decoded; SVG through resvg, which fetches nothing. Photographs of
+evaluation suites stay as they are (``keep``). Called by shards.py for every record, and by inspect.py to verify what shards hold.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mmcs.errors import UserError
 
+RASTER = "raster"  # an extension for whatever is never given to the SVG renderer, whatever its file is called
 MAX_BYTES = 128 * 2**20
 MAX_ASPECT = 200  # training drops what is longer: see mmcs.stream.decode
 JPEG_QUALITY = 95
@@ -71,6 +72,30 @@ def convert(data: bytes, extension: str, size: int) -> Picture:
     encoded = io.BytesIO()
     rgb.save(encoded, "JPEG", quality=JPEG_QUALITY)
     return Picture(encoded.getvalue(), *rgb.size, *original)
+
+
+def keep(data: bytes, shorter_side: int | None) -> Picture:
+    """A photograph that figures are taken on: a JPEG stays as it is, byte for byte, unless it is to be made smaller.
+
+    Nothing is turned upright either where the bytes stay, as OpenCLIP and others evaluate.
+
+    Args:
+        data: the encoded original.
+        shorter_side: pixels; a longer shorter side is scaled down to it, and the picture encoded anew. None: never.
+
+    Raises:
+        ImageError: it cannot be decoded; the text says why.
+    """
+    with open_image(data) as image:
+        low, high = sorted(image.size)
+        stays = image.format in ("JPEG", "MPO") and (shorter_side is None or low <= shorter_side)
+        if high > MAX_ASPECT * low:
+            raise ImageError(f"one side more than {MAX_ASPECT} times the other")
+        if stays:
+            size = image.size
+            load(image)  # what is damaged is found now, not when figures are taken
+            return Picture(data, *size, *size)
+    return convert(data, RASTER, high if shorter_side is None else round(shorter_side * high / low))
 
 
 def open_image(data: bytes) -> Image.Image:

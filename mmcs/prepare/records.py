@@ -1,6 +1,6 @@
 """What a prepared set is made of: a picture with its captions, the concept it belongs to, the split it falls into.
 
-Every source (stamps, emoji, table) yields these records; shards.py writes them. Nothing here touches a file.
+Every source (stamps, emoji, table, the suites) yields these records; shards.py writes them. Nothing here touches a file.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from mmcs.errors import UserError
 
@@ -45,6 +46,7 @@ class Record:
         caption: the English caption, which becomes the ``.txt``.
         captions: BCP 47 tag to captions; ``en`` holds only those beyond ``caption``.
         group: the concept; see ``concept_of``.
+        split: where the source says it; None: by the group.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Record:
     caption: str
     captions: dict[str, list[str]]
     group: str
+    split: str | None = None
 
 
 @dataclass(slots=True)
@@ -90,6 +93,18 @@ def concept_of(caption: str) -> str:
     text = "".join(" " if unicodedata.category(char)[0] in "PZC" and char not in MEANINGFUL else char for char in text)
     text = _ARTICLE.sub("", " ".join(text.split()), count=1) if text.strip() else ""
     return text or " ".join(caption.split())  # a caption of nothing but signs names itself
+
+
+def path_inside(name: str) -> PurePosixPath | None:
+    """A path that a file of captions gives, relative to a folder of pictures; None if it leads out of it.
+
+    >>> path_inside("val2014/a.jpg")
+    PurePosixPath('val2014/a.jpg')
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name:
+        return None
+    return path
 
 
 def split_of(group: str, val: float, test: float) -> str:

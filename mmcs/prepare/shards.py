@@ -4,7 +4,7 @@
     OUT/{train,val,test}/{00000..}.tar, sizes.json, manifest.json      (no folder for a split without samples)
 
 The tars are the same byte for byte whenever the records are. OUT appears only when all of it is there. Called by
-stamps.py, emoji.py and table.py; reading shards is the business of mmcs/stream.
+stamps.py, emoji.py, table.py and suites.py; reading shards is the business of mmcs/stream.
 """
 
 from __future__ import annotations
@@ -17,59 +17,42 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mmcs.errors import DataError, UserError
 from mmcs.files import atomic_folder
-from mmcs.prepare.images import ImageError, Picture, convert
-from mmcs.prepare.records import SPLITS, Record, Tally, split_of
+from mmcs.prepare.images import ImageError, Picture
+from mmcs.prepare.layout import Plan
+from mmcs.prepare.records import SPLITS, Record, Tally
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-SAMPLES_PER_SHARD_LIMIT = 10_000  # a key is five digits of shard and four of sample
 CHUNK = 64  # records in memory at a time
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """How a set is split and written.
+class Origin:
+    """Where a set comes from.
 
     Attributes:
-        val, test: shares of the concepts, 0 to 1 together.
-        size: pixels on the longer side.
-        samples_per_shard: at most 10,000.
+        name: of the set.
+        source, licence: in words.
+        arguments: what else was asked for (for reuse).
+        evaluation: how figures on the set are quoted, for sets that are evaluated on: ``protocols`` by name and
+            ``notes``, sentences that stand beside every figure. They are written when all records are, so notes may be
+            added while records are drawn.
     """
-
-    val: float = 0.10
-    test: float = 0.25
-    size: int = 256
-    samples_per_shard: int = 1000
-
-    def __post_init__(self) -> None:
-        for name in ("val", "test"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"--{name} is {getattr(self, name)}; give a share between 0 and 1.")
-        if self.val + self.test > 1:
-            raise UserError(f"--val {self.val} and --test {self.test} are more than the whole; their sum is at most 1.")
-        if not 16 <= self.size <= 4096:
-            raise UserError(f"--size is {self.size}; give the longer side in pixels, 16 to 4096.")
-        if not 1 <= self.samples_per_shard <= SAMPLES_PER_SHARD_LIMIT:
-            raise UserError(f"--samples-per-shard is {self.samples_per_shard}; give 1 to {SAMPLES_PER_SHARD_LIMIT}.")
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a set comes from: its name, its source and licence in words, what else was asked for (for reuse)."""
 
     name: str
     source: str
     licence: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +64,7 @@ class Prepared:
     reused: bool
 
 
-def find_prepared(out: str | os.PathLike[str], name: str, layout: Layout, arguments: dict[str, Any]) -> Prepared | None:
+def find_prepared(out: str | os.PathLike[str], name: str, layout: Plan, arguments: dict[str, Any]) -> Prepared | None:
     """The complete set in ``out`` if it was made with the same arguments, None if there is nothing yet.
 
     An argument of None was not asked for, so whatever the set was made with answers it.
@@ -99,7 +82,7 @@ def find_prepared(out: str | os.PathLike[str], name: str, layout: Layout, argume
         made_with = {"name": manifest["name"], **manifest["arguments"]}
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{folder} holds a {MANIFEST} that mmcs did not write; name another folder.") from None
-    for key, asked in {"name": name, **asdict(layout), **arguments}.items():
+    for key, asked in {"name": name, **layout.as_dict(), **arguments}.items():
         if asked is not None and made_with.get(key) != asked:
             raise UserError(
                 f"{folder} holds a set made with {key} {made_with.get(key)} (asked for: {asked}); "
@@ -112,21 +95,24 @@ def write_splits(
     records: Iterable[Record],
     out: str | os.PathLike[str],
     origin: Origin,
-    layout: Layout,
+    layout: Plan,
     *,
     left_out: Tally,
     dropped: Tally,
     max_dropped: float = 0.1,
+    allowed_by: str = "--max-dropped",
 ) -> Prepared:
     """Streams records into the shards of a prepared set.
 
     Args:
         records: in the order in which the samples shall lie; same order, same bytes.
         out: the folder to make.
-        origin, layout: as their classes say.
+        origin: where they come from.
+        layout: which split each falls into, and what of its picture is kept.
         left_out: what the source chose to leave out; it may be filled while the records are drawn.
         dropped: what could not be used; pictures that cannot be converted are added here.
         max_dropped: the share of dropped records above which nothing is written.
+        allowed_by: the option that raises it, for the sentence of the error.
 
     Raises:
         DataError: no sample is left, or more than ``max_dropped`` of the records could not be used.
@@ -134,8 +120,8 @@ def write_splits(
     """
     with atomic_folder(out) as partial:
         writers = {split: SplitWriter(partial / split, layout.samples_per_shard) for split in SPLITS}
-        for record, picture in converted(records, layout.size):
-            writer = writers[split_of(record.group, layout.val, layout.test)]
+        for record, picture in converted(records, layout):
+            writer = writers[layout.split(record)]
             if isinstance(picture, ImageError):
                 writer.dropped.add(str(picture), record.name)
                 dropped.add(str(picture), record.name)
@@ -144,14 +130,16 @@ def write_splits(
         for writer in writers.values():
             writer.close()
         written = {split: writer for split, writer in writers.items() if writer.samples}
-        _refuse_losses(sum(writer.samples for writer in written.values()), dropped, max_dropped)
+        _refuse_losses(sum(writer.samples for writer in written.values()), dropped, max_dropped, allowed_by)
         head = {"schema": SCHEMA, "name": origin.name, "source": origin.source, "licence": origin.licence}
+        if origin.evaluation is not None:
+            head["evaluation"] = origin.evaluation
         summaries = {split: writer.summary() for split, writer in written.items()}
         for split, summary in summaries.items():
             _write_json(partial / split / MANIFEST, {**head, "split": split, **summary})
         manifest = {
             **head,
-            "arguments": {**asdict(layout), **origin.arguments},
+            "arguments": {**layout.as_dict(), **origin.arguments},
             **_added_up(summaries.values()),
             "splits": summaries,
             "left_out": left_out.as_dict(),
@@ -161,12 +149,12 @@ def write_splits(
     return Prepared(Path(out), manifest, reused=False)
 
 
-def converted(records: Iterable[Record], size: int) -> Iterator[tuple[Record, Picture | ImageError]]:
+def converted(records: Iterable[Record], layout: Plan) -> Iterator[tuple[Record, Picture | ImageError]]:
     """Each record with its converted picture, or with the reason why there is none; in order, in threads."""
 
     def one(record: Record) -> Picture | ImageError:
         try:
-            return convert(record.image, record.extension, size)
+            return layout.picture(record)
         except ImageError as error:
             return error
 
@@ -256,15 +244,16 @@ def _added_up(summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {"samples": samples, "groups": groups, "captions": dict(sorted(captions.items()))}
 
 
-def _refuse_losses(written: int, dropped: Tally, max_dropped: float) -> None:
+def _refuse_losses(written: int, dropped: Tally, max_dropped: float, allowed_by: str) -> None:
     causes = ", ".join(f"{cause}: {n} (such as {dropped.examples[cause][0]})" for cause, n in dropped.counts.items())
     if not written:
         raise DataError(f"No picture with a caption is left, so there is nothing to write ({causes or 'none found'}).")
     share = dropped.total / (written + dropped.total)
     if share > max_dropped:
+        bound = f", more than {max_dropped:.0%}" if max_dropped else ""
         raise DataError(
-            f"{dropped.total} of {written + dropped.total} pictures cannot be used, more than {max_dropped:.0%} "
-            f"({causes}); mend them, or allow more with --max-dropped."
+            f"{dropped.total} of {written + dropped.total} pictures cannot be used{bound} ({causes}); "
+            f"mend them, or allow more with {allowed_by}."
         )
 
 

@@ -17,8 +17,9 @@ from rich.console import Console
 
 from mmcs.errors import DataError, UserError
 from mmcs.prepare.debs import download_deb, extract_deb
+from mmcs.prepare.layout import Layout
 from mmcs.prepare.records import Record, Tally, concept_of, language_tag, shuffle_key
-from mmcs.prepare.shards import Layout, Origin, Prepared, find_prepared, write_splits
+from mmcs.prepare.shards import Origin, Prepared, find_prepared, write_splits
 from mmcs.progress import track
 
 NAME = "stamps"

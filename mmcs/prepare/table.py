@@ -17,9 +17,10 @@ from pathlib import Path, PurePosixPath
 
 from mmcs.errors import DataError, UserError
 from mmcs.prepare.groups import group_alike
-from mmcs.prepare.images import MAX_BYTES
-from mmcs.prepare.records import Record, Tally, language_tag, shuffle_key
-from mmcs.prepare.shards import Layout, Origin, Prepared, find_prepared, write_splits
+from mmcs.prepare.images import MAX_BYTES, RASTER
+from mmcs.prepare.layout import Layout
+from mmcs.prepare.records import Record, Tally, language_tag, path_inside, shuffle_key
+from mmcs.prepare.shards import Origin, Prepared, find_prepared, write_splits
 from mmcs.progress import track
 
 NAME = "table"
@@ -27,7 +28,6 @@ LAYOUT = Layout(val=0.1, test=0.0)
 IMAGE_COLUMNS = ("image", "filename", "filepath", "file_name")
 CAPTION_COLUMNS = ("caption", "title", "text", "en")
 DELIMITERS = ",;\t"
-RASTER = "raster"  # whatever a file is called, it is never given to the SVG renderer
 # Indonesian and Norwegian, but far more often an identifier and a number: taken as captions if a value has a space.
 AMBIGUOUS = ("id", "no")
 
@@ -201,11 +201,11 @@ def collect(
     sources = {columns.caption: "en", **columns.languages}
     for number, row in enumerate(rows, start=1):
         name = row[columns.image]
-        path = PurePosixPath(name.replace("\\", "/"))
+        path = path_inside(name)
         if not name:
             dropped.add("row without an image", f"row {number}")
             continue
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        if path is None:
             dropped.add("path that leads out of the images' folder", name)
             continue
         entry = entries.setdefault(path, Entry())

@@ -14,8 +14,8 @@ from PIL import Image
 from mmcs.errors import DataError, UserError
 from mmcs.prepare.debs import extract_deb
 from mmcs.prepare.emoji import prepare_emoji, readable
+from mmcs.prepare.layout import Layout
 from mmcs.prepare.records import concept_of, split_of
-from mmcs.prepare.shards import Layout
 from mmcs.prepare.stamps import parse_captions, prepare_stamps
 
 ALL_IN_TRAIN = Layout(val=0.0, test=0.0, size=64)

@@ -18,8 +18,8 @@ import webdataset
 from PIL import Image
 
 from mmcs.errors import DataError, UserError
+from mmcs.prepare.layout import Layout
 from mmcs.prepare.records import split_of
-from mmcs.prepare.shards import Layout
 from mmcs.prepare.table import Table, prepare_table
 
 ALL_IN_TRAIN = Layout(val=0.0, test=0.0, size=64)
