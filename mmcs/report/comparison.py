@@ -7,58 +7,24 @@ show them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from mmcs.evaluation.protocols import ALL_CAPTIONS
 from mmcs.evaluation.ranking import TASKS
-from mmcs.evaluation.rows import METRICS
-from mmcs.evaluation.statistics import (
-    Difference,
-    bonferroni,
-    interval,
-    mean_over_languages,
-    paired_differences,
-    resampled_means,
-)
+from mmcs.evaluation.statistics import Difference, bonferroni, non_inferiority, paired_differences
+from mmcs.report.cells import PRIMARY, Cell, cells
+from mmcs.report.claims import PRIMARY_SETS, Claim
+from mmcs.report.further import Further
+from mmcs.report.language_verdicts import LanguageVerdict
 from mmcs.report.names import BASELINE, CONTROLS, UNTRAINED, UPPER_BOUNDS
 from mmcs.report.runs import System
 from mmcs.report.settings import Settings, compare_settings
+from mmcs.report.terms import TermReport
 from mmcs.retrieval.languages import ENGLISH
 
-PRIMARY = METRICS.index("recall@10")
-PRIMARY_SETS = ("seen", "unseen", "non_english", "en")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Figures of one system in one language or set: (value, low, high) per metric, 0…1.
-
-    Attributes:
-        spread: standard deviation of recall@10 over the seeds; None with one seed.
-    """
-
-    figures: dict[str, tuple[float, float, float]]
-    spread: float | None
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A paired difference of recall@10 in image retrieval between two systems over a set of languages.
-
-    Attributes:
-        first, second: labels; the difference is first minus second.
-        of: ``"seen"``, ``"unseen"``, ``"non_english"`` or ``"en"``.
-        against_control: whether ``second`` is a control, otherwise it is the baseline.
-        corrected: the p-value, corrected (Bonferroni) for all claims of the comparison.
-    """
-
-    first: str
-    second: str
-    of: str
-    against_control: bool
-    difference: Difference
-    corrected: float
+if TYPE_CHECKING:
+    from mmcs.evaluation.proximity import Proximity
 
 
 @dataclass(frozen=True)
@@ -66,17 +32,28 @@ class SuiteComparison:
     """All systems on one suite and split.
 
     Attributes:
+        protocol: under which everything here is taken, but for ``other_protocols``.
+        notes: what must be said beside the suite's figures (known contamination), from the runs' results.
         languages: as shown: English, then seen, then unseen.
         sets: name → languages, those that are not empty.
         cells: task → system label → language or set → figures.
-        claims: primary ones first.
+        claims: the one primary family, those of the candidates first.
         n_queries: task → language → queries.
         n_groups: concepts, the unit of every interval.
         candidates: labels of the systems whose benefit is asked about.
+        verdicts: label of each system but the baseline → language → verdict; a secondary family.
+        other_protocols: protocol → task → label → language or set → figures.
+        matrices: label → (query language, gallery language) → recall@10 of captions that ask for captions of the same
+            image; without the diagonal, empty where not evaluated.
+        proximity: label of a candidate → its gain per language against the language's distance from English; only
+            where four languages or more have a distance.
+        further: whatever else all or some of the runs were evaluated on, of this suite.
+        terms: reports on the user's terms, the one of all languages together last; empty without terms.
     """
 
     suite: str
     split: str
+    protocol: str
     languages: list[str]
     sets: dict[str, list[str]]
     cells: dict[str, dict[str, dict[str, Cell]]]
@@ -84,16 +61,33 @@ class SuiteComparison:
     n_queries: dict[str, dict[str, int]]
     n_groups: int
     candidates: list[str]
+    notes: list[str] = field(default_factory=list)
+    verdicts: dict[str, dict[str, LanguageVerdict]] = field(default_factory=dict)
+    other_protocols: dict[str, dict[str, dict[str, dict[str, Cell]]]] = field(default_factory=dict)
+    matrices: dict[str, dict[tuple[str, str], float]] = field(default_factory=dict)
+    proximity: dict[str, Proximity] = field(default_factory=dict)
+    further: list[Further] = field(default_factory=list)
+    terms: list[TermReport] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What ``compare`` found; ``words.summary`` tells it, ``page.write_page`` shows it."""
+    """What ``compare`` found; ``words.summary`` tells it, ``page.write_page`` shows it.
+
+    Attributes:
+        suites: with captions and images; empty where the runs were evaluated on text alone.
+        texts: figures of sets of text alone (BEIR format).
+        step: at which unfinished runs are compared by their validations; None: by their evaluations.
+        unfinished: folders of the runs without results.json.
+    """
 
     systems: list[System]
     baseline: System
     suites: list[SuiteComparison]
     settings: Settings
+    texts: list[Further] = field(default_factory=list)
+    step: int | None = None
+    unfinished: list[str] = field(default_factory=list)
 
     def difference(self, first: str, second: str, of: str, suite: str | None = None) -> Difference:
         """The difference between two experiments over a set of languages.
@@ -139,15 +133,16 @@ def _suite(suite: str, split: str, systems: Sequence[System], base: System, seen
         sets["non_english"] = sets.pop("unseen")
     sets = {name: members for name, members in sets.items() if members}
     languages = [language for members in sets.values() for language in members]
-    cells = {task: {system.label: _cells(system, suite, split, task, sets) for system in systems} for task in TASKS}
+    figures = {task: {system.label: cells(system, suite, split, task, sets) for system in systems} for task in TASKS}
     own = {language: some[suite, split, language, TASKS[0]] for language in languages}
     candidates = _candidates(systems, base)
     return SuiteComparison(
         suite=suite,
         split=split,
+        protocol=ALL_CAPTIONS,
         languages=languages,
         sets=sets,
-        cells=cells,
+        cells=figures,
         claims=_claims(systems, base, candidates, (suite, split), sets),
         n_queries={
             task: {language: len(some[suite, split, language, task].ids) for language in languages} for task in TASKS
@@ -162,29 +157,6 @@ def _candidates(systems: Sequence[System], base: System) -> list[System]:
     others = [system for system in systems if system is not base]
     aside = {UNTRAINED, BASELINE, *CONTROLS, *UPPER_BOUNDS}
     return [system for system in others if system.experiment not in aside] or others
-
-
-def _cells(
-    system: System, suite: str, split: str, task: str, sets: Mapping[str, Sequence[str]], resamples: int = 1000
-) -> dict[str, Cell]:
-    """Figures of each language and of each set of languages, by one bootstrap over groups."""
-    languages = list(dict.fromkeys(language for members in sets.values() for language in members))
-    queries = system.runs[0].queries
-    figures = {language: system.figures((suite, split, language, task)) for language in languages}
-    groups = {language: queries[suite, split, language, task].groups for language in languages}
-    samples = resampled_means({key: value.mean(axis=0) for key, value in figures.items()}, groups, resamples, seed=0)
-    cells = {}
-    for name, members in {**{language: [language] for language in languages}, **sets}.items():
-        own = mean_over_languages(samples[:, [languages.index(language) for language in members]])
-        per_seed = np.mean([figures[language].mean(axis=1) for language in members], axis=0)  # (seeds, metrics)
-        cells[name] = Cell(
-            figures={
-                metric: (float(per_seed[:, place].mean()), *interval(own[:, place]))
-                for place, metric in enumerate(METRICS)
-            },
-            spread=float(per_seed[:, PRIMARY].std(ddof=1)) if len(per_seed) > 1 else None,
-        )
-    return cells
 
 
 def _claims(
@@ -205,10 +177,26 @@ def _claims(
     ):
         differences = _differences(first, second, where, sets)
         found += [(first, second, name, differences[name]) for name in names if name in differences]
-    corrected = bonferroni([difference.p_value for *_, difference in found])
+    lost = [non_inferiority(difference) if name == ENGLISH else None for _, _, name, difference in found]
+    p_values = [
+        difference.p_value if own is None else min(1.0, 2 * own.p_value)
+        for (*_, difference), own in zip(found, lost, strict=True)
+    ]
     return [
-        Claim(first.label, second.label, name, second in controls and second is not base, difference, p_value)
-        for (first, second, name, difference), p_value in zip(found, corrected, strict=True)
+        Claim(
+            first=first.label,
+            second=second.label,
+            of=name,
+            against_control=second in controls and second is not base,
+            difference=difference,
+            p_value=p_value,
+            corrected=corrected,
+            n_claims=len(found),
+            not_lost=own,
+        )
+        for (first, second, name, difference), own, p_value, corrected in zip(
+            found, lost, p_values, bonferroni(p_values), strict=True
+        )
     ]
 
 
