@@ -11,6 +11,7 @@ from mmcs.errors import UserError
 
 if TYPE_CHECKING:
     from mmcs.evaluation.setting import Setting
+    from mmcs.model.checkpoint import Loaded
 
 EPILOG = """MODEL is a run's folder or checkpoint, an exported (OpenCLIP) folder, lite0_e5, or an OpenCLIP name.
 
@@ -126,7 +127,7 @@ def run(args: argparse.Namespace) -> None:
         experiment=config.get("experiment", "untouched"),
         seed=config.get("seed"),
         config=config,
-        seen=args.seen.split(",") if args.seen else config.get("seen_languages", []),
+        seen=args.seen.split(",") if args.seen else seen_of(loaded),
         protocols=args.protocol,
         settings=settings,
         cache=None if args.no_cache else EmbeddingCache(cache_folder() / "embeddings"),
@@ -172,6 +173,23 @@ def _switched(text: str, lexicons: Sequence[str]) -> Setting:
         raise UserError(f"--switched-queries are probabilities such as 0.25,0.5,1; got {text!r}.") from None
     settings = {"strategy": "multilingual", "lexicons": list(lexicons)}
     return SwitchedQueries(lambda p: build_strategy({**settings, "p": p}), ps)
+
+
+def seen_of(loaded: Loaded) -> list[str]:
+    """Languages that had a lexicon in a run's training, as it says itself or its configuration does; none for other models."""
+    from mmcs.codeswitch.lexicon import Lexicon
+    from mmcs.evaluation.results import NAME, read_results
+
+    if loaded.run_folder is not None and (loaded.run_folder / NAME).is_file():
+        return list(read_results(loaded.run_folder).get("seen_languages", []))
+    config = loaded.config or {}
+    named = config.get("eval", {}).get("seen_languages")
+    switch = config.get("codeswitch") or {}
+    if named is not None or not switch.get("strategy"):
+        return list(named or [])
+    if switch.get("languages"):
+        return list(switch["languages"])
+    return list(dict.fromkeys(tag for path in switch.get("lexicons") or [] for tag in Lexicon.open(path).languages))
 
 
 def named(texts: Sequence[str]) -> dict[str, str]:

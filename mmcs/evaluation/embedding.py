@@ -42,7 +42,7 @@ def embed_suite(
     ids: list[str] = []
     groups: list[str] = []
     images: list[Tensor] = []
-    names: list[tuple[str, str, str, str, int]] = []
+    names: list[tuple[str, str, str, int, str]] = []
     texts: list[Tensor] = []
     loader = suite_loader(suite, locked, decode, batch_size, num_workers)
     for batch in track(loader, f"embedding {suite.name}", len(loader)):
@@ -66,8 +66,14 @@ def embed_suite(
     for language in suite.languages:
         rows = [i for i, name in enumerate(names) if name[0] == language]
         if rows:
-            name, group, number, caption = ([names[i][k] for i in rows] for k in (1, 2, 3, 4))
-            by_language[language] = Texts(name, group, all_texts[rows], caption, number)
+            own = [names[i] for i in rows]
+            by_language[language] = Texts(
+                ids=[name for _, name, *_ in own],
+                groups=[group for _, _, group, *_ in own],
+                embeddings=all_texts[rows],
+                captions=[caption for *_, caption in own],
+                numbers=[number for *_, number, _ in own],
+            )
     embedded = Embedded(suite.name, suite.split, ids, groups, torch.cat(images), by_language)
     return embedded, dict(dropped.by_cause) if dropped.dropped else {}
 

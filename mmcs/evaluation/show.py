@@ -2,96 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from mmcs.evaluation.ranking import TASKS
+from mmcs.evaluation.ranking import TASKS, TEXT_TO_TEXT
+from mmcs.evaluation.rows import PAIRS
 
 Row = dict[str, Any]
+WIDE = ("recall@10", "loss_of_recall@10", "cosine_to_original", "language_share@10")
+BEIR = ("ndcg@10", "mrr@10", "recall@100", "truncated")
+SPOKEN = {"language_share@10": "share of the first 10", "loss_of_recall@10": "loss of recall@10"}
 
 
 def show(rows: Sequence[Row], console: Console | None = None) -> None:
     """Prints recall@10 per language and direction, the means last, then what else was ranked, then the notes."""
-    console = console or Console(markup=False)
-    places = dict.fromkeys((row["suite"], row["split"], row["protocol"]) for row in rows)
-    for place in places:
+    console = console or Console(markup=False, highlight=False)
+    for place in dict.fromkeys((row["suite"], row["split"], row["protocol"]) for row in rows):
         own = [row for row in rows if (row["suite"], row["split"], row["protocol"]) == place]
-        direct = [
-            row for row in own if row["query_transform"] is None and row["setting"] != "MLIR" and row["task"] in TASKS
-        ]
-        if direct:
-            console.print(_directions(direct, place))
-        others = [row for row in own if row not in direct]
-        if others:
-            console.print(_others(others, place))
+        for table in _tables(own, "{} ({}, {})".format(*place)):
+            console.print(table)
         for note in dict.fromkeys(note for row in own for note in row.get("notes", ())):
-            console.print(f"{place[0]}: {note}", soft_wrap=True, highlight=False)
+            console.print(f"{place[0]}: {note}", soft_wrap=True)
 
 
-def _directions(rows: Sequence[Row], place: tuple[str, str, str]) -> Table:
-    suite, split, protocol = place
-    table = Table(
-        "language",
-        "text → image R@10",
-        "95 %",
-        "image → text R@10",
-        "95 %",
-        "captions asking",
-        "images asking",
-        title=f"{suite} ({split}, {protocol}): recall@10 in % [95 % interval over groups]",
-        title_justify="left",
-    )
-    chosen = [row for row in rows if row["metric"] == "recall@10"]
-    languages = dict.fromkeys(row["language"] for row in chosen)
-    found = {(row["language"], row["task"]): row for row in chosen}
+def _tables(rows: Sequence[Row], title: str) -> Iterator[Table]:
+    plain = [row for row in rows if row["query_transform"] is None and row["setting"] != "MLIR"]
+    direct = [row for row in plain if row["task"] in TASKS]
+    pairs = [row for row in plain if row["task"] == TEXT_TO_TEXT and row["protocol"] != "beir_format"]
+    others = [row for row in rows if row not in direct and row not in pairs]
+    if direct:
+        yield _directions(direct, f"{title}: recall@10 in % [95 % interval over groups]")
+    if pairs:
+        yield _matrix(pairs, f"{title}: captions (rows) that find a caption of their image (columns), recall@10 in %")
+    if others:
+        yield _others(others, f"{title}: what else was ranked, in % [95 % interval over groups]")
+
+
+def _directions(rows: Sequence[Row], title: str) -> Table:
+    table = Table("language", title=title, title_justify="left")
+    for name in ("text → image", "captions", "image → text", "images"):
+        table.add_column(name, justify="right")
+    found = {(row["language"], row["task"]): row for row in rows if row["metric"] == "recall@10"}
+    sets = {row["language"] for row in found.values() if "languages" in row}
+    languages = list(dict.fromkeys(language for language, _ in found))
+    single = [language for language in languages if language not in sets]
     for language in languages:
         cells = [found.get((language, task)) for task in TASKS]
-        shown = [part for row in cells for part in _value_and_interval(row)]
-        table.add_row(language, *shown, *(str(row["n_queries"]) if row else "–" for row in cells))
+        shown = [text for row in cells for text in (_figure(row), str(row["n_queries"]) if row else "–")]
+        table.add_row(language, *shown, end_section=language == single[-1], style="bold" if language in sets else "")
     return table
 
 
-def _others(rows: Sequence[Row], place: tuple[str, str, str]) -> Table:
-    suite, split, protocol = place
+def _matrix(rows: Sequence[Row], title: str) -> Table:
+    found = {(row["query_language"], row["gallery_language"]): row for row in rows if row["metric"] == "recall@10"}
+    mean = found.pop((PAIRS, PAIRS), None)
+    queries = list(dict.fromkeys(query for query, _ in found))
+    galleries = list(dict.fromkeys([*queries, *(gallery for _, gallery in found)]))
     table = Table(
-        "setting",
-        "queries",
-        "gallery",
-        "task",
-        "metric",
-        "value",
-        "95 %",
-        "n",
-        title=f"{suite} ({split}, {protocol}): what else was ranked, in %",
-        title_justify="left",
+        "", title=title, title_justify="left", caption=f"mean of all pairs: {_figure(mean)}" if mean else None
     )
-    shown = (
-        "recall@10",
-        "ndcg@10",
-        "loss_of_recall@10",
-        "cosine_to_original",
-        "language_share@10",
-        "recall@100",
-        "truncated",
-    )
-    for row in rows:
-        if row["metric"] not in shown or (row["metric"] == "ndcg@10" and row["protocol"] != "beir"):
-            continue
-        transform = row["query_transform"]
-        setting = f"{row['setting']}, {transform}" if transform else row["setting"]
-        gallery = row["language"] if row["metric"].startswith("language_share") else row["gallery_language"]
-        value, interval = _value_and_interval(row)
-        table.add_row(
-            setting, row["query_language"], gallery, row["task"], row["metric"], value, interval, str(row["n_queries"])
-        )
+    for gallery in galleries:
+        table.add_column(gallery, justify="right")
+    for query in queries:
+        cells = [found.get((query, gallery)) for gallery in galleries]
+        table.add_row(query, *("–" if row is None else f"{100 * row['value']:.0f}" for row in cells))
     return table
 
 
-def _value_and_interval(row: Row | None) -> tuple[str, str]:
+def _others(rows: Sequence[Row], title: str) -> Table:
+    table = Table("ranked", "figure", title=title, title_justify="left")
+    table.add_column("value", justify="right")
+    table.add_column("n", justify="right")
+    before = None
+    files = list(dict.fromkeys(row.get("file", "") for row in rows))
+    for row in sorted(rows, key=lambda row: files.index(row.get("file", ""))):
+        if row["metric"] not in (BEIR if row["protocol"] == "beir_format" else WIDE):
+            continue
+        what = f"{row['query_transform'] or row['setting']}: {row['query_language']} → {row['gallery_language']}"
+        metric = SPOKEN.get(row["metric"], row["metric"])
+        value = _figure(row)
+        if "share_in_gallery" in row:
+            metric = f"{metric}: {row['language']}"
+            value = f"{value} of {100 * row['share_in_gallery']:.1f}"
+        table.add_row(what if what != before else "", metric, value, str(row["n_queries"]))
+        before = what
+    return table
+
+
+def _figure(row: Row | None) -> str:
     if row is None:
-        return "–", "–"
+        return "–"
     low, high = row["ci95"]
-    return f"{100 * row['value']:.1f}", f"{100 * low:.1f}–{100 * high:.1f}"
+    return f"{100 * row['value']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
