@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmcs.prepare import suite_commands
+
 if TYPE_CHECKING:
     from mmcs.prepare.layout import Layout
     from mmcs.prepare.shards import Prepared
@@ -20,11 +22,12 @@ def register(commands: Any) -> None:
     """Adds ``mmcs data`` with what stands below it."""
     data = commands.add_parser("data", help="make shards of pictures with captions, or look into shards")
     actions = data.add_subparsers(dest="action", metavar="ACTION", required=True)
-    prepare = actions.add_parser("prepare", help="pictures with captions into shards, split by concept")
+    prepare = actions.add_parser("prepare", help="pictures with captions into shards: known sets, suites, your own")
     sets = prepare.add_subparsers(dest="set", metavar="NAME", required=True)
     _add_stamps(sets)
     _add_emoji(sets)
     _add_table(sets)
+    suite_commands.register(sets, _tell)
     _add_inspect(actions)
 
 
@@ -152,9 +155,18 @@ def _tell(prepared: Prepared) -> None:
     print(
         f"  captions: {shown}{f' and {len(captions) - SHOWN_LANGUAGES} languages more' * (len(captions) > SHOWN_LANGUAGES)}"
     )
-    for title, causes in (("left out", manifest["left_out"]), ("dropped", manifest["dropped"])):
+    evaluation = manifest.get("evaluation", {})
+    for title, causes in (
+        ("not as it should be", evaluation.get("incomplete", {})),
+        ("left out", manifest["left_out"]),
+        ("dropped", manifest["dropped"]),
+    ):
         for cause, detail in causes.items():
             print(f"  {title}: {detail['count']} {cause} (such as {detail['examples'][0]})")
+    if evaluation:
+        print(f"  figures are quoted by: {', '.join(evaluation['protocols'])}")
+    for note in evaluation.get("notes", ()):
+        print(f"  note: {note}")
 
 
 def run_inspect(args: argparse.Namespace) -> None:

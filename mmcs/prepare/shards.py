@@ -15,7 +15,7 @@ import json
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -43,16 +43,15 @@ class Origin:
         name: of the set.
         source, licence: in words.
         arguments: what else was asked for (for reuse).
-        evaluation: how figures on the set are quoted, for sets that are evaluated on: ``protocols`` by name and
-            ``notes``, sentences that stand beside every figure. They are written when all records are, so notes may be
-            added while records are drawn.
+        evaluation: for sets that are evaluated on, called when all records are written: ``protocols`` by name, which
+            figures are quoted with, and ``notes``, sentences that stand beside every figure.
     """
 
     name: str
     source: str
     licence: str
     arguments: dict[str, Any] = field(default_factory=dict)
-    evaluation: dict[str, Any] | None = None
+    evaluation: Callable[[], dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +130,14 @@ def write_splits(
             writer.close()
         written = {split: writer for split, writer in writers.items() if writer.samples}
         _refuse_losses(sum(writer.samples for writer in written.values()), dropped, max_dropped, allowed_by)
-        head = {"schema": SCHEMA, "name": origin.name, "source": origin.source, "licence": origin.licence}
+        head: dict[str, Any] = {
+            "schema": SCHEMA,
+            "name": origin.name,
+            "source": origin.source,
+            "licence": origin.licence,
+        }
         if origin.evaluation is not None:
-            head["evaluation"] = origin.evaluation
+            head["evaluation"] = origin.evaluation()
         summaries = {split: writer.summary() for split, writer in written.items()}
         for split, summary in summaries.items():
             _write_json(partial / split / MANIFEST, {**head, "split": split, **summary})
