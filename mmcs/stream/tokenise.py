@@ -57,6 +57,25 @@ class Tokenise:
         tokens[np.arange(width) < lengths[:, None]] = flat
         return torch.from_numpy(tokens)
 
+    def lengths(self, texts: list[str]) -> list[int]:
+        """How many ids each text has before any is cut off, the special ones among them; beyond
+        ``tokenizer.context_length`` the tower does not see the end of it.
+        """
+        if self._words is not None:
+            return [len(self._words.ids(text)) + 1 for text in texts]
+        if self._backend is not None:
+            self.reset()
+            return [len(one) for one in self._backend.encode_batch_fast([clean(text) for text in texts])]
+        inner = getattr(self.tokenizer, "tokenizer", None)
+        if inner is None:  # a SimpleTokenizer that cleans or shortens in its own way
+            return [len(self.tokenizer.encode(text)) + 2 for text in texts]
+        cleaned = [self.tokenizer.clean_fn(text) for text in texts]
+        added = (
+            3 if self.tokenizer.tokenizer_mode == "clips" else 0
+        )  # begin, end and class, which open_clip adds itself
+        found = inner(cleaned, add_special_tokens=not added, padding=False, truncation=False, verbose=False)
+        return [len(ids) + added for ids in found["input_ids"]]
+
     def reset(self) -> None:
         """Forgets the truncation and padding that earlier calls left in the tokeniser, so that it can be written."""
         backend = getattr(getattr(self.tokenizer, "tokenizer", None), "backend_tokenizer", None)
@@ -100,17 +119,22 @@ class _Words:
         self._ids: dict[str, list[int]] = {}
 
     def __call__(self, texts: list[str]) -> Tensor:
-        own, known = self._own, self._ids
-        length = own.context_length
+        length = self._own.context_length
         tokens = np.zeros((len(texts), length), np.int64)
         for row, text in zip(tokens, texts, strict=True):
-            ids = [own.sot_token_id]
-            for word in clean(text).lower().split(" "):
-                ids += known[word] if word in known else self._learn(word)
+            ids = self.ids(text)
             del ids[length - 1 :]
-            ids.append(own.eot_token_id)
+            ids.append(self._own.eot_token_id)
             row[: len(ids)] = ids
         return torch.from_numpy(tokens)
+
+    def ids(self, text: str) -> list[int]:
+        """The ids of a text of any length, from the one that begins it to its last word's."""
+        known = self._ids
+        ids = [self._own.sot_token_id]
+        for word in clean(text).lower().split(" "):
+            ids += known[word] if word in known else self._learn(word)
+        return ids
 
     def _learn(self, word: str) -> list[int]:
         ids = self._own.encode(word)

@@ -91,6 +91,37 @@ def test_tokenisers_of_other_habits_are_left_to_themselves(options) -> None:
     assert torch.equal(tokenise(tokenizer, texts), tokenizer(texts))
 
 
+LONG = [*TEXTS, "the house " * 60]
+
+
+@pytest.mark.parametrize("options", [{}, {"clean": "canonicalize"}, {"reduction_mask": "simple"}])
+def test_own_lengths_are_those_of_a_context_that_is_long_enough(options) -> None:
+    tokenizer = SimpleTokenizer(**options)
+    whole = (tokenizer(LONG, 300) != 0).sum(1).tolist()
+    assert Tokenise(tokenizer).lengths(LONG) == whole
+    assert max(whole[:-1]) < 77 < whole[-1]
+
+
+@pytest.mark.parametrize("options", [{}, {"clean": "canonicalize"}])
+def test_hugging_face_lengths_are_those_of_a_context_that_is_long_enough(tmp_path, options) -> None:
+    write_bert(tmp_path / "bert")
+    tokenizer, stage = (HFTokenizer(str(tmp_path / "bert"), context_length=length, **options) for length in (600, 12))
+    expected = (tokenizer(LONG) != 1).sum(1).tolist()
+    assert Tokenise(stage).lengths(LONG) == expected and max(expected) > 12
+    assert torch.equal(Tokenise(stage).encode(LONG), stage(LONG)), "counting leaves no mark"
+
+
+def test_lengths_count_the_tokens_that_open_clip_adds_itself(tmp_path) -> None:
+    """In its mode "clips", a text is truncated when its own ids do not fit beside begin, end and class."""
+    write_bert(tmp_path / "bert")
+    tokenizer = HFTokenizer(str(tmp_path / "bert"), context_length=12, tokenizer_mode="clips", cls_token="<unk>")
+    for words in range(1, 14):
+        text = "the " * words
+        whole = tokenizer([text], 40)
+        fits = torch.equal(whole[whole != 1], (short := tokenizer([text]))[short != 1])
+        assert fits == (Tokenise(tokenizer).lengths([text])[0] <= 12)
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text())
 def test_cleaning_equals_open_clips(text: str) -> None:
