@@ -12,10 +12,6 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from mmcs.retrieval.languages import ENGLISH
-
-PRIMARY_SETS = ("seen", "unseen", ENGLISH)
-
 Key = TypeVar("Key", bound=Hashable)
 
 

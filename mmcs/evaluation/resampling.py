@@ -137,6 +137,18 @@ def _weighted_medians(ordered: Floats, places: Places, times: NDArray[np.int32],
     return medians
 
 
+def seed_weights(n_seeds: int, resamples: int, random: np.random.Generator) -> Floats:
+    """(resamples, seeds): the share of each seed in the mean over the seeds that a resample draws.
+
+    Of S seeds each resample draws S − 1, with replacement: drawing S would make the variance of so small a sample too
+    small by (S − 1) / S (Rao and Wu 1988). One seed is taken as it is.
+    """
+    if n_seeds == 1:
+        return np.ones((resamples, 1))
+    drawn = random.integers(0, n_seeds, (resamples, n_seeds - 1, 1))
+    return (drawn == np.arange(n_seeds)).mean(axis=1)
+
+
 def interval(samples: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     """The central ``level`` of bootstrap samples (percentile interval); NaN samples are left out."""
     low, high = np.nanquantile(np.asarray(samples, np.float64), [(1 - level) / 2, (1 + level) / 2])

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from mmcs.evaluation.families import PRIMARY_SETS, Corrected, bonferroni, families, holm
+from mmcs.evaluation.families import Corrected, bonferroni, families, holm
 from mmcs.evaluation.paired_tests import PairedTest, paired_tests
 from mmcs.evaluation.resampling import (
     Floats,
@@ -25,10 +25,10 @@ from mmcs.evaluation.resampling import (
     mean_over_languages,
     resampled_means,
     resampled_medians,
+    seed_weights,
 )
 
 __all__ = [
-    "PRIMARY_SETS",
     "Corrected",
     "Difference",
     "NonInferiority",
@@ -48,6 +48,7 @@ __all__ = [
     "paired_tests",
     "resampled_means",
     "resampled_medians",
+    "seed_weights",
     "verdict",
 ]
 
@@ -94,12 +95,11 @@ def paired_differences(
     """``first`` minus ``second``, as the mean over the languages of each set of the difference of their means.
 
     With several seeds a system's figure for a query is the mean over its seeds. The tests are of those means: they ask
-    about these trained models, on other queries. The interval also draws the seeds anew, apart for the two systems and
-    once for all languages, so it is of the training recipe; ``verdict`` demands both. Of S seeds each resample draws
-    S − 1: drawing S would make the variance of so small a sample too small by (S − 1) / S (Rao and Wu 1988). Crossing
-    seeds with groups errs on the wide side (Owen and Eckles 2012), yet so few seeds leave any interval rough: tried with
-    equal recipes whose seeds differ far more than queries can hide, ``verdict`` saw a difference in 72 % of comparisons
-    of one seed each, 19 % of two, 10 % of three and 5 % of five.
+    about these trained models, on other queries. The interval also draws the seeds anew (``seed_weights``), apart for the
+    two systems and once for all languages, so it is of the training recipe; ``verdict`` demands both. Crossing seeds with
+    groups errs on the wide side (Owen and Eckles 2012), yet so few seeds leave any interval rough: tried with equal
+    recipes whose seeds differ far more than queries can hide, ``verdict`` saw a difference in 72 % of comparisons of one
+    seed each, 19 % of two, 10 % of three and 5 % of five.
 
     Args:
         first, second: per language the figures (N,) or (seeds, N) of the same queries in the same order (hits:
@@ -260,16 +260,8 @@ def _resampled_differences(
         )
     stacked = {language: np.concatenate([own, -second[language]]).T for language, own in first.items()}
     random = np.random.default_rng([seed, 1])
-    weights = np.concatenate([_seed_weights(count, resamples, random) for count in counts], axis=1)
+    weights = np.concatenate([seed_weights(count, resamples, random) for count in counts], axis=1)
     return np.einsum("rlk,rk->rl", resampled_means(stacked, groups, resamples, seed), weights)[..., None]
-
-
-def _seed_weights(n_seeds: int, resamples: int, random: np.random.Generator) -> Floats:
-    """(resamples, seeds): the share of each seed in the mean over the seeds that a resample draws."""
-    if n_seeds == 1:
-        return np.ones((resamples, 1))
-    drawn = random.integers(0, n_seeds, (resamples, n_seeds - 1, 1))
-    return (drawn == np.arange(n_seeds)).mean(axis=1)
 
 
 def _spread(figures: Mapping[str, Floats], members: Sequence[str]) -> float | None:

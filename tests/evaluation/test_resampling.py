@@ -16,6 +16,7 @@ from mmcs.evaluation.resampling import (
     mean_over_languages,
     resampled_means,
     resampled_medians,
+    seed_weights,
 )
 
 
@@ -87,6 +88,16 @@ def test_a_median_s_interval_agrees_with_scipy():
 def test_a_language_without_a_query_in_a_resample_is_left_out_of_the_mean():
     samples = np.array([[[1.0], [np.nan]], [[1.0], [3.0]]])
     assert mean_over_languages(samples).tolist() == [[1.0], [2.0]]
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2, 3, 5])
+def test_a_mean_over_drawn_seeds_varies_as_a_mean_over_seeds_does(n_seeds):
+    seeds = np.random.default_rng(n_seeds).normal(0, 1, n_seeds)
+    weights = seed_weights(n_seeds, 40000, np.random.default_rng(0))
+    assert weights.shape == (40000, n_seeds) and weights.sum(axis=1) == pytest.approx(1)
+    expected = seeds.var(ddof=1) / n_seeds if n_seeds > 1 else 0
+    assert np.var(weights @ seeds) == pytest.approx(expected, rel=0.03)
+    assert np.mean(weights @ seeds) == pytest.approx(seeds.mean(), abs=0.02)
 
 
 def test_speed_of_medians():

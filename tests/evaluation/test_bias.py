@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmcs.evaluation.language_bias import language_shares
+from mmcs.evaluation.bias import language_shares
 
 pytestmark = pytest.mark.filterwarnings("error")
 
