@@ -69,10 +69,13 @@ class Tokenise:
         inner = getattr(self.tokenizer, "tokenizer", None)
         if inner is None:  # a SimpleTokenizer that cleans or shortens in its own way
             return [len(self.tokenizer.encode(text)) + 2 for text in texts]
-        cleaned = [self.tokenizer.clean_fn(text) for text in texts]
-        added = (
-            3 if self.tokenizer.tokenizer_mode == "clips" else 0
-        )  # begin, end and class, which open_clip adds itself
+        from open_clip.tokenizer import get_clean_fn
+
+        clean_fn = getattr(self.tokenizer, "clean_fn", get_clean_fn("canonicalize"))  # a SigLipTokenizer has none
+        cleaned = [clean_fn(text) for text in texts]
+        added = 3 * (
+            getattr(self.tokenizer, "tokenizer_mode", "") == "clips"
+        )  # begin, end, class: open_clip's own doing
         found = inner(cleaned, add_special_tokens=not added, padding=False, truncation=False, verbose=False)
         return [len(ids) + added for ids in found["input_ids"]]
 
