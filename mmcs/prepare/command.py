@@ -50,9 +50,19 @@ def _add_emoji(sets: Any) -> None:
     parser = sets.add_parser(
         "emoji",
         help="OpenMoji's pictures: 1,440 emoji, names in 14 languages",
-        description="OpenMoji's pictures (CC-BY-SA-4.0) with the names of the emoji package, out of installed packages.",
-        epilog="example:\n  mmcs data prepare emoji --out data/emoji",
+        description=(
+            "OpenMoji's pictures (CC-BY-SA-4.0) with the names of the emoji package, out of installed packages; with\n"
+            "--languages names in any of Unicode CLDR's languages, out of Debian's unicode-cldr-core (apt-get) or --cldr."
+        ),
+        epilog=(
+            "examples:\n  mmcs data prepare emoji --out data/emoji\n"
+            "  mmcs data prepare emoji --languages sw,bn,te --out data/emoji_sw_bn_te"
+        ),
         formatter_class=RAW,
+    )
+    parser.add_argument("--languages", metavar="TAG,TAG", help="beside English; default: the 13 of the emoji package")
+    parser.add_argument(
+        "--cldr", type=Path, nargs="+", default=[], metavar="PATH", help="CLDR: folders, .deb or npm's .tgz files"
     )
     _add_layout(parser, val=0.10, test=0.25)
     parser.set_defaults(run=run_emoji)
@@ -121,20 +131,29 @@ def run_stamps(args: argparse.Namespace) -> None:
 def run_emoji(args: argparse.Namespace) -> None:
     from mmcs.prepare.emoji import prepare_emoji
 
-    _tell(prepare_emoji(args.out, layout=_layout(args)))
+    _tell(prepare_emoji(args.out, layout=_layout(args), languages=_tags(args.languages), cldr=args.cldr))
 
 
 def run_table(args: argparse.Namespace) -> None:
     from mmcs.prepare.table import Table, prepare_table
 
-    languages = None if args.languages is None else [tag for tag in args.languages.split(",") if tag]
     table = Table(
-        args.images, args.captions, args.group, args.image_column, args.caption_column, languages, args.licence
+        args.images,
+        args.captions,
+        args.group,
+        args.image_column,
+        args.caption_column,
+        _tags(args.languages),
+        args.licence,
     )
     prepared = prepare_table(table, args.out, layout=_layout(args), max_dropped=args.max_dropped)
     if ignored := prepared.manifest["arguments"]["columns"]["ignored"]:
         print(f"columns that are not captions: {', '.join(ignored)} (name languages among them with --languages)")
     _tell(prepared)
+
+
+def _tags(text: str | None) -> list[str] | None:
+    return None if text is None else [tag for tag in text.split(",") if tag]
 
 
 def _layout(args: argparse.Namespace) -> Layout:

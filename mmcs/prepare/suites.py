@@ -136,20 +136,19 @@ def prepare_suite(
     left_out, dropped = Tally(), Tally()
     incomplete = differences(items, known.parts, absent)
     pictures = _with_pictures(items, images, left_out, dropped)
-    if not request.allow_incomplete and (incomplete.total or dropped.total):
+    if not request.allow_incomplete and (told := _told(incomplete, dropped)):
         others = f", or leave its split out with --splits ({', '.join(known.parts)})" if len(known.parts) > 1 else ""
         raise DataError(
-            f"{known.title} is not complete: {_told(incomplete, dropped)}. Get what is missing{others}, or go on with what is "
-            f"there with {ALLOWED_BY}."
+            f"{known.title} is not complete: {told}. Get what is missing{others}, or go on with what is there with {ALLOWED_BY}."
         )
 
     def evaluation() -> dict[str, Any]:
-        told = _told(incomplete, dropped)
+        told = _told(incomplete, dropped)  # pictures that turned out to be damaged, too
         notes = [*known.notes, *([f"This is not all of {known.title}: {told}."] if told else [])]
         return {"protocols": list(known.protocols), "notes": notes, "incomplete": incomplete.as_dict()}
 
     return write_splits(
-        _records(pictures, known.title),
+        _records(pictures, known.title, dropped),
         out,
         Origin(known.name, known.source, known.licence, made_with, evaluation),
         request.layout,
@@ -233,14 +232,19 @@ def _with_pictures(items: Sequence[Item], images: Images, left_out: Tally, dropp
     return found
 
 
-def _records(pictures: Sequence[tuple[Item, Path]], title: str) -> Iterator[Record]:
+def _records(pictures: Sequence[tuple[Item, Path]], title: str, dropped: Tally) -> Iterator[Record]:
     """The records, in the order of the source."""
     for item, path in track(pictures, f"Preparing {title}"):
+        try:
+            image = path.read_bytes()
+        except OSError as error:
+            dropped.add(f"unreadable file ({error.strerror})", item.name)
+            continue
         first, *further = item.captions["en"]
         captions = ({"en": further} if further else {}) | {
             language: texts for language, texts in sorted(item.captions.items()) if language != "en"
         }
-        yield Record(item.name, path.read_bytes(), RASTER, first, captions, _SUFFIX.sub("", item.name), item.split)
+        yield Record(item.name, image, RASTER, first, captions, _SUFFIX.sub("", item.name), item.split)
 
 
 def _told(*tallies: Tally) -> str:
