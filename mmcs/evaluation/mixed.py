@@ -14,6 +14,7 @@ import torch
 
 from mmcs.codeswitch.draw import Draw
 from mmcs.errors import DataError, UserError
+from mmcs.evaluation.bias import language_shares
 from mmcs.evaluation.protocols import sides
 from mmcs.evaluation.ranking import IMAGE, KEPT, TASKS, TEXT_TO_TEXT, About, Ranking, Side, rank
 from mmcs.evaluation.rows import Row, single_rows
@@ -45,16 +46,21 @@ class MixedLanguages:
         folder: where the draw is written, as ``SUITE.SPLIT.PROTOCOL.mixed.tsv``.
         seed: of the draw.
         draw: a file written before, used in place of the seed.
+
+    Raises:
+        UserError: there is no such file.
     """
 
     def __init__(self, folder: Path, seed: int = 0, draw: Path | None = None) -> None:
+        if draw is not None and not draw.is_file():
+            raise UserError(f"there is no draw of languages {draw}; name a ….mixed.tsv that an evaluation wrote.")
         self.folder, self.seed, self.draw = Path(folder), seed, draw
 
     def rankings(self, embedded: Embedded, protocol: str, encode: Encode, device: torch.device) -> Iterator[Ranking]:
         """Nothing where no group has captions in two languages.
 
         Raises:
-            UserError: there is no file of that name. DataError: the draw's file is damaged, or of another suite.
+            DataError: the draw's file is damaged, or of another suite.
         """
         drawn = self._read(embedded) if self.draw else draw_languages(embedded, self.seed)
         if len(drawn) < 2:
@@ -92,8 +98,6 @@ class MixedLanguages:
 
     def _read(self, embedded: Embedded) -> dict[str, Drawn]:
         assert self.draw is not None
-        if not self.draw.is_file():
-            raise UserError(f"there is no draw of languages {self.draw}; name a ….mixed.tsv that an evaluation wrote.")
         lines = self.draw.read_text(encoding="utf-8", errors="replace").split("\n")
         if lines[0] != HEADER or lines[-1]:
             raise DataError(f"{self.draw} is not a whole draw of languages (….mixed.tsv).")
@@ -137,8 +141,6 @@ def bias_rows(ranking: Ranking) -> list[Row]:
     """Per language of a mixed gallery its share of the first ten places; nothing where the gallery is not mixed."""
     if ranking.gallery_languages is None:
         return []
-    from mmcs.evaluation.bias import language_shares
-
     languages = np.array(ranking.gallery_languages)
     shares = language_shares(languages[ranking.indices[:, :KEPT]], languages, ranking.query_groups)
     common = ranking.about.as_dict() | {

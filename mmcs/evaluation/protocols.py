@@ -18,15 +18,20 @@ from mmcs.evaluation.suite import Embedded, Texts
 ALL_CAPTIONS, FIRST_CAPTION = PROTOCOLS = ("all_captions", "first_caption")
 
 
-def under_protocol(embedded: Embedded, protocol: str) -> Embedded:
-    """The suite as ``protocol`` sees it: all captions of each image, or the first in each language (CLIP_benchmark).
+def check_protocol(protocol: str) -> str:
+    """``protocol``, if it is one.
 
     Raises:
-        UserError: an unknown protocol.
+        UserError: it is not.
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"there is no protocol {protocol!r}; known are {', '.join(PROTOCOLS)}.")
-    if protocol == ALL_CAPTIONS:
+    return protocol
+
+
+def under_protocol(embedded: Embedded, protocol: str) -> Embedded:
+    """The suite as ``protocol`` sees it: all captions of each image, or the first in each language (CLIP_benchmark)."""
+    if check_protocol(protocol) == ALL_CAPTIONS:
         return embedded
     return embedded.with_texts({language: _first(texts) for language, texts in embedded.texts.items()})
 

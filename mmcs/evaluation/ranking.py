@@ -7,7 +7,7 @@ Counting itself is ``mmcs.retrieval``'s.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -17,25 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from mmcs.retrieval.ranks import top_k
-
-try:
-    from mmcs.retrieval.ranks import Found, find, find_both
-except ImportError:  # INTERIM: removed as soon as the counting is there
-    from mmcs.retrieval.ranks import ranks as _ranks
-
-    @dataclass
-    class Found:  # type: ignore[no-redef]
-        ranks: Tensor
-        ndcg: Tensor
-
-    def find(a, b, c, d):  # type: ignore
-        r = _ranks(a, b, c, d)
-        return Found(r, torch.where((r > 0) & (r <= 10), 1 / torch.log2(1 + r.double()), 0.0))
-
-    def find_both(a, b, c, d):  # type: ignore
-        return find(a, b, c, d), find(b, a, d, c)
-
+from mmcs.retrieval.ranks import Found, find, find_both
 
 TASKS = ("image_retrieval", "text_retrieval")
 TEXT_TO_TEXT = "text_to_text"
@@ -50,7 +32,7 @@ class About:
 
     Attributes:
         suite, split: what the figures are named after.
-        protocol: ``all_captions``, ``first_caption``, ``beir``.
+        protocol: ``all_captions``, ``first_caption``, ``beir_format``.
         setting: ``MoIR``, ``CLIR``, ``MLIR`` (Litschko et al. 2023: same, different, mixed languages).
         query_transform: None, ``translate_test:…``, ``switched:p``, ``centred``.
         task: ``image_retrieval``, ``text_retrieval``, ``text_to_text``.
@@ -92,9 +74,10 @@ class Ranking:
         query_texts: the captions asked for; empty strings for image queries.
         ranks: (N,) exact rank of the best positive, 1 is best.
         ndcg: (N,) nDCG@10.
-        indices, scores: (N, K) the best K gallery places and their scores, K ≤ ``DEPTH``.
+        indices, scores: (N, K) the best K gallery places and their scores, K ≤ ``DEPTH``; −1 where none is left.
         n_excluded: items that could not be queries because nothing in the gallery belongs to them.
         gallery_languages: per gallery item its language, where a gallery mixes them.
+        grades: query id → gallery id → how relevant it was judged, where that is no matter of groups.
     """
 
     about: About
@@ -109,6 +92,7 @@ class Ranking:
     scores: NDArray[np.float32]
     n_excluded: int
     gallery_languages: list[str] | None = None
+    grades: Mapping[str, Mapping[str, int]] | None = None
 
     def light(self) -> Ranking:
         """The same with ``KEPT`` places only, for what is computed after its files are written."""
@@ -155,26 +139,22 @@ class Side:
 
 def rank(about: About, queries: Side, gallery: Side, depth: int = DEPTH) -> Ranking | None:
     """One direction; None where no query has a positive."""
-    found = find(queries.embeddings, gallery.embeddings, queries.codes, gallery.codes)
-    return _ranking(about, queries, gallery, found, depth)
+    found = find(queries.embeddings, gallery.embeddings, queries.codes, gallery.codes, k=depth)
+    return _ranking(about, queries, gallery, found)
 
 
 def rank_both(to_image: About, to_text: About, texts: Side, images: Side) -> list[Ranking]:
     """Texts ask for images, and images for texts, from one product; empty where no text has an image."""
-    found = find_both(texts.embeddings, images.embeddings, texts.codes, images.codes)
-    both = (
-        _ranking(to_image, texts, images, found[0], DEPTH),
-        _ranking(to_text, images, texts, found[1], DEPTH),
-    )
+    of_texts, of_images = find_both(texts.embeddings, images.embeddings, texts.codes, images.codes, k=DEPTH)
+    both = (_ranking(to_image, texts, images, of_texts), _ranking(to_text, images, texts, of_images))
     return [ranking for ranking in both if ranking is not None]
 
 
-def _ranking(about: About, queries: Side, gallery: Side, found: Found, depth: int) -> Ranking | None:
+def _ranking(about: About, queries: Side, gallery: Side, found: Found) -> Ranking | None:
     asked = found.ranks > 0
     places = asked.nonzero()[:, 0].tolist()
     if not places:
         return None
-    indices, scores = top_k(queries.embeddings[asked], gallery.embeddings, queries.codes[asked], gallery.codes, k=depth)
     return Ranking(
         about=about,
         query_ids=[queries.ids[place] for place in places],
@@ -183,8 +163,8 @@ def _ranking(about: About, queries: Side, gallery: Side, found: Found, depth: in
         gallery_ids=gallery.ids,
         gallery_groups=gallery.groups,
         ranks=found.ranks[asked].cpu().numpy(),
-        ndcg=found.ndcg[asked].double().cpu().numpy(),
-        indices=indices.to(torch.int32).cpu().numpy(),
-        scores=scores.cpu().numpy(),
+        ndcg=found.ndcg[asked].cpu().numpy(),
+        indices=found.indices[asked].to(torch.int32).cpu().numpy(),
+        scores=found.scores[asked].cpu().numpy(),
         n_excluded=len(queries.ids) - len(places),
     )

@@ -12,16 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcs.evaluation.ranking import Ranking
-from mmcs.evaluation.statistics import interval, mean_over_languages, resampled_means
-
-try:
-    from mmcs.evaluation.resampling import resampled_medians
-except ImportError:  # INTERIM
-
-    def resampled_medians(ranks, groups, resamples, seed):  # type: ignore
-        return np.tile(np.array([np.median(own) for own in ranks.values()]), (resamples, 1))
-
-
+from mmcs.evaluation.resampling import interval, mean_over_languages, resampled_means, resampled_medians
 from mmcs.retrieval.languages import ENGLISH, language_sets
 
 Row = dict[str, Any]

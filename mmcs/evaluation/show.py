@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -14,7 +15,7 @@ from mmcs.evaluation.rows import PAIRS
 Row = dict[str, Any]
 WIDE = ("recall@10", "loss_of_recall@10", "cosine_to_original", "language_share@10")
 BEIR = ("ndcg@10", "mrr@10", "recall@100", "truncated")
-SPOKEN = {"language_share@10": "share of the first 10", "loss_of_recall@10": "loss of recall@10"}
+SPOKEN = {"loss_of_recall@10": "loss of recall@10", "cosine_to_original": "cosine to the original"}
 
 
 def show(rows: Sequence[Row], console: Console | None = None) -> None:
@@ -73,7 +74,7 @@ def _matrix(rows: Sequence[Row], title: str) -> Table:
 
 
 def _others(rows: Sequence[Row], title: str) -> Table:
-    table = Table("ranked", "figure", title=title, title_justify="left")
+    table = Table("ranked", "figure", title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("value", justify="right")
     table.add_column("n", justify="right")
     before = None
@@ -85,8 +86,7 @@ def _others(rows: Sequence[Row], title: str) -> Table:
         metric = SPOKEN.get(row["metric"], row["metric"])
         value = _figure(row)
         if "share_in_gallery" in row:
-            metric = f"{metric}: {row['language']}"
-            value = f"{value} of {100 * row['share_in_gallery']:.1f}"
+            metric = f"{row['language']} among 10 (all: {100 * row['share_in_gallery']:.1f})"
         table.add_row(what if what != before else "", metric, value, str(row["n_queries"]))
         before = what
     return table

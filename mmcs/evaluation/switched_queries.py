@@ -15,9 +15,10 @@ from mmcs.codeswitch.draw import Draw
 from mmcs.codeswitch.strategy import Caption, Strategy
 from mmcs.evaluation.protocols import sides
 from mmcs.evaluation.ranking import IMAGE, TASKS, About, Ranking, rank
+from mmcs.evaluation.resampling import bootstrap_ci
 from mmcs.evaluation.rows import METRICS, Row, per_query, single_rows
 from mmcs.evaluation.setting import Encode
-from mmcs.evaluation.statistics import bootstrap_ci, paired_difference
+from mmcs.evaluation.statistics import paired_difference
 from mmcs.evaluation.suite import Embedded, Texts
 from mmcs.retrieval.languages import ENGLISH
 

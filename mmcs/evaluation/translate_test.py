@@ -6,6 +6,7 @@ A baseline that needs no training, and a row of its own: a dictionary's and a re
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ def command(line: str) -> Translator:
     """A program that reads lines and writes as many, translated, such as ``apertium -u spa-eng``. It is run without a shell.
 
     Raises:
-        UserError: (when called) it does not exist, fails, or writes another number of lines.
+        UserError: it does not exist; (when called) it fails, or writes another number of lines.
     """
     try:
         arguments = shlex.split(line)
@@ -91,13 +92,12 @@ def command(line: str) -> Translator:
         raise UserError(
             "a translator is a command that maps lines to lines, such as 'apertium -u spa-eng'; this one is empty."
         )
+    if shutil.which(arguments[0]) is None:
+        raise UserError(f"the translator {arguments[0]!r} of {line!r} is no program on this machine.")
 
     def translate(texts: Sequence[str]) -> list[str]:
         lines = "".join(f"{' '.join(text.split())}\n" for text in texts)
-        try:
-            done = subprocess.run(arguments, input=lines.encode(), capture_output=True, check=False)
-        except OSError as error:
-            raise UserError(f"the translator {line!r} cannot be run: {error.strerror}.") from None
+        done = subprocess.run(arguments, input=lines.encode(), capture_output=True, check=False)
         if done.returncode:
             told = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1][:200]
             raise UserError(
