@@ -10,10 +10,13 @@ from mmcs.errors import UserError
 EXAMPLE = """\
 example:
   mmcs compare outputs/zero_shot/RUN outputs/two_view/RUN outputs/shuffled_lexicon/RUN --out report.html
+  mmcs compare RUN RUN --terms my_terms.txt --distances my_distances.csv
   mmcs compare multirun/SWEEP
 
-One run alone gets its figures. Runs of one experiment that differ in their seed alone are pooled: the mean over seeds per query, the spread shown.
-The folder of a sweep gets the table of its jobs, how their settings and figures go together, and the best.
+One run alone gets its figures. Runs of one experiment that differ in their seed alone are pooled: the mean over seeds
+per query, the spread shown. Where a run is not evaluated yet, all are compared by their validations at the last step
+that all have reached. The folder of a sweep gets the table of its jobs, how their settings and figures go together,
+and the best.
 """
 
 
@@ -31,7 +34,7 @@ def register(commands: argparse._SubParsersAction) -> None:
         metavar="RUN",
         nargs="+",
         type=Path,
-        help="folder of an evaluated run (results.json, retrieval/), or of a sweep",
+        help="folder of an evaluated run (results.json, retrieval/), of a run under way, or of a sweep",
     )
     parser.add_argument(
         "--baseline",
@@ -41,6 +44,29 @@ def register(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--out", metavar="FILE", type=Path, default=Path("report.html"), help="the page (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help="to compare in full (default: all_captions, where all runs were evaluated so)",
+    )
+    parser.add_argument(
+        "--terms",
+        metavar="FILE",
+        type=Path,
+        help="report on queries that hold one of these: TERM or LANGUAGE<tab>TERM a line",
+    )
+    parser.add_argument(
+        "--distances",
+        metavar="FILE",
+        type=Path,
+        help="languages' distances from English, CSV or TSV (default: URIEL's syntactic ones)",
+    )
+    parser.add_argument(
+        "--at-step",
+        metavar="N",
+        type=int,
+        help="compare by validations at this step, finished runs too (default for unfinished runs: the last common one)",
     )
     parser.set_defaults(run=_compare)
 
@@ -55,14 +81,36 @@ def _compare(args: argparse.Namespace) -> None:
     if any((folder / NAME).is_file() for folder in args.runs):
         _compare_sweep(args)
         return
-    from mmcs.report.compare import compare
+    from mmcs.report.compare import any_unfinished, compare
     from mmcs.report.terminal import show
 
+    if args.at_step is not None or any_unfinished(args.runs):
+        _compare_unfinished(args)
+        return
     with Console(stderr=True).status(f"Comparing {len(args.runs)} runs"):
-        comparison = compare(args.runs, args.baseline, args.out)
+        comparison = compare(
+            args.runs,
+            args.baseline,
+            args.out,
+            protocol=args.protocol,
+            distances=args.distances,
+            terms=args.terms,
+        )
     console = Console(markup=False)
     show(comparison, console)
     console.print(f"Report: {args.out.resolve()}", soft_wrap=True, highlight=False)
+
+
+def _compare_unfinished(args: argparse.Namespace) -> None:
+    for option in ("terms", "protocol"):
+        if getattr(args, option) is not None:
+            raise UserError(f"--{option} needs evaluated runs: validations hold neither texts nor protocols.")
+    from rich.console import Console
+
+    from mmcs.report.compare import compare_unfinished
+    from mmcs.report.terminal import show
+
+    show(compare_unfinished(args.runs, args.baseline, args.at_step, args.distances), Console(markup=False))
 
 
 def _compare_sweep(args: argparse.Namespace) -> None:

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from mmcs.evaluation.protocols import ALL_CAPTIONS
+from mmcs.evaluation.direct import is_direct
+from mmcs.evaluation.proximity import MIN_LANGUAGES, Distances, Proximity, proximity
 from mmcs.evaluation.ranking import TASKS
-from mmcs.evaluation.statistics import Difference, bonferroni, non_inferiority, paired_differences
-from mmcs.report.cells import PRIMARY, Cell, cells
-from mmcs.report.claims import PRIMARY_SETS, Claim
-from mmcs.report.further import Further
-from mmcs.report.language_verdicts import LanguageVerdict
-from mmcs.report.names import BASELINE, CONTROLS, UNTRAINED, UPPER_BOUNDS
-from mmcs.report.runs import System
+from mmcs.evaluation.statistics import Difference
+from mmcs.report.cells import Cell, cells, differences
+from mmcs.report.claims import Claim, candidates, claims, pairs
+from mmcs.report.further import Further, further
+from mmcs.report.language_verdicts import LanguageVerdict, language_verdicts
+from mmcs.report.matrix import Matrix, matrices
+from mmcs.report.names import UNTRAINED
+from mmcs.report.runs import Place, System
 from mmcs.report.settings import Settings, compare_settings
-from mmcs.report.terms import TermReport
+from mmcs.report.terms import Term, TermReport, report_terms
 from mmcs.retrieval.languages import ENGLISH
-
-if TYPE_CHECKING:
-    from mmcs.evaluation.proximity import Proximity
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class SuiteComparison:
     notes: list[str] = field(default_factory=list)
     verdicts: dict[str, dict[str, LanguageVerdict]] = field(default_factory=dict)
     other_protocols: dict[str, dict[str, dict[str, dict[str, Cell]]]] = field(default_factory=dict)
-    matrices: dict[str, dict[tuple[str, str], float]] = field(default_factory=dict)
+    matrices: dict[str, Matrix] = field(default_factory=dict)
     proximity: dict[str, Proximity] = field(default_factory=dict)
     further: list[Further] = field(default_factory=list)
     terms: list[TermReport] = field(default_factory=list)
@@ -103,111 +101,143 @@ class Comparison:
         raise KeyError((first, second, of))
 
 
-def compare_systems(systems: Sequence[System], baseline: System, seen: set[str]) -> Comparison:
+def compare_systems(
+    systems: Sequence[System],
+    baseline: System,
+    seen: set[str],
+    terms: Sequence[Term] = (),
+    distances: Distances | None = None,
+) -> Comparison:
     """Figures, differences and settings of systems that answered the same queries.
 
     Args:
         systems: from ``runs.pool``; one alone makes no claims.
         baseline: one of them.
         seen: the languages that have a lexicon.
+        terms: the user's, to report on.
+        distances: of languages from English; without them there is no ``proximity``.
     """
-    parts = sorted({key[:2] for key in baseline.runs[0].queries})
+    protocols = baseline.runs[0].protocols
     trained = [system for system in systems if system.experiment != UNTRAINED]
+    texts = dict.fromkeys(
+        (about.suite, about.split, about.protocol)
+        for system in systems
+        for about in system.runs[0].rankings
+        if (about.suite, about.split) not in protocols
+    )
     return Comparison(
         systems=list(systems),
         baseline=baseline,
-        suites=[_suite(suite, split, systems, baseline, seen) for suite, split in parts],
+        suites=[_suite(place, systems, baseline, seen, terms, distances) for place in sorted(protocols)],
         settings=compare_settings({system.label: system.runs[0].results["config"] for system in trained}),
+        texts=[
+            found
+            for *place, protocol in texts
+            for found in further(systems, baseline, (place[0], place[1]), protocol, {})
+        ],
     )
 
 
-def _suite(suite: str, split: str, systems: Sequence[System], base: System, seen: set[str]) -> SuiteComparison:
-    some = systems[0].runs[0].queries
-    present = [language for (own, part, language, task) in some if (own, part, task) == (suite, split, TASKS[0])]
+def _suite(
+    place: Place,
+    systems: Sequence[System],
+    base: System,
+    seen: set[str],
+    terms: Sequence[Term],
+    distances: Distances | None,
+) -> SuiteComparison:
+    suite, split = place
+    protocol = base.runs[0].protocols[place]
+    queries = base.runs[0].queries
+    sets = _sets([key[2] for key in queries if (key[:2], key[3]) == (place, TASKS[0])], seen)
+    languages = [language for members in sets.values() for language in members]
+    answers = {task: {system.label: system.answers(place, task, languages) for system in systems} for task in TASKS}
+    asked = pairs(systems, base)
+    every = {**{language: [language] for language in languages}, **sets}
+    found = {
+        (first, second): differences(answers[TASKS[0]][first], answers[TASKS[0]][second], every)
+        for first, second in asked
+    }
+    against = {system.label: found[system.label, base.label] for system in systems if system is not base}
+    chosen = [system.label for system in candidates(systems, base)]
+    return SuiteComparison(
+        suite=suite,
+        split=split,
+        protocol=protocol,
+        languages=languages,
+        sets=sets,
+        cells={task: {label: cells(own, sets) for label, own in of.items()} for task, of in answers.items()},
+        claims=claims(asked, found, base.label),
+        n_queries={
+            task: {language: len(own[0].ids) for language, own in of[base.label].items()}
+            for task, of in answers.items()
+        },
+        n_groups=len({group for own in answers[TASKS[0]][base.label].values() for group in own[0].groups}),
+        candidates=chosen,
+        notes=_notes(systems, suite),
+        verdicts=language_verdicts(against, languages),
+        other_protocols=_other_protocols(systems, place, protocol, sets),
+        matrices=matrices(systems, place, protocol),
+        proximity=_proximity({label: against[label] for label in chosen}, languages, distances),
+        further=further(systems, base, place, protocol, sets),
+        terms=report_terms(answers[TASKS[0]], base.label, terms) if terms else [],
+    )
+
+
+def _sets(present: Sequence[str], seen: set[str]) -> dict[str, list[str]]:
+    """English, languages with a lexicon and without; all but English where none has one."""
     sets = {
-        "en": [ENGLISH] if ENGLISH in present else [],
+        ENGLISH: [ENGLISH] if ENGLISH in present else [],
         "seen": sorted(language for language in present if language in seen and language != ENGLISH),
         "unseen": sorted(language for language in present if language not in seen and language != ENGLISH),
     }
     if not sets["seen"]:
         sets["non_english"] = sets.pop("unseen")
-    sets = {name: members for name, members in sets.items() if members}
-    languages = [language for members in sets.values() for language in members]
-    figures = {task: {system.label: cells(system, suite, split, task, sets) for system in systems} for task in TASKS}
-    own = {language: some[suite, split, language, TASKS[0]] for language in languages}
-    candidates = _candidates(systems, base)
-    return SuiteComparison(
-        suite=suite,
-        split=split,
-        protocol=ALL_CAPTIONS,
-        languages=languages,
-        sets=sets,
-        cells=figures,
-        claims=_claims(systems, base, candidates, (suite, split), sets),
-        n_queries={
-            task: {language: len(some[suite, split, language, task].ids) for language in languages} for task in TASKS
-        },
-        n_groups=len({group for queries in own.values() for group in queries.groups}),
-        candidates=[system.label for system in candidates],
+    return {name: members for name, members in sets.items() if members}
+
+
+def _notes(systems: Sequence[System], suite: str) -> list[str]:
+    runs = [run for system in systems for run in system.runs]
+    return list(
+        dict.fromkeys(note for run in runs for note in run.results.get("suites", {}).get(suite, {}).get("notes", ()))
     )
 
 
-def _candidates(systems: Sequence[System], base: System) -> list[System]:
-    """The systems whose benefit is in question: not the baseline, no control, no upper bound, trained."""
-    others = [system for system in systems if system is not base]
-    aside = {UNTRAINED, BASELINE, *CONTROLS, *UPPER_BOUNDS}
-    return [system for system in others if system.experiment not in aside] or others
-
-
-def _claims(
-    systems: Sequence[System],
-    base: System,
-    candidates: Sequence[System],
-    where: tuple[str, str],
-    sets: Mapping[str, Sequence[str]],
-) -> list[Claim]:
-    """Each candidate against the baseline and against each control, then the rest against the baseline."""
-    controls = [system for system in systems if system.experiment in CONTROLS and system is not base]
-    others = [system for system in systems if system is not base and system not in candidates]
-    found = []
-    for first, second, names in (
-        *((system, base, PRIMARY_SETS) for system in candidates),
-        *((system, control, PRIMARY_SETS[:-1]) for system in candidates for control in controls),
-        *((system, base, PRIMARY_SETS) for system in others),
-    ):
-        differences = _differences(first, second, where, sets)
-        found += [(first, second, name, differences[name]) for name in names if name in differences]
-    lost = [non_inferiority(difference) if name == ENGLISH else None for _, _, name, difference in found]
-    p_values = [
-        difference.p_value if own is None else min(1.0, 2 * own.p_value)
-        for (*_, difference), own in zip(found, lost, strict=True)
+def _other_protocols(
+    systems: Sequence[System], place: Place, protocol: str, sets: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, dict[str, dict[str, Cell]]]]:
+    """Figures under each further protocol that all runs share, over the languages that it has."""
+    runs = [run for system in systems for run in system.runs]
+    shared = [
+        about
+        for about in runs[0].rankings
+        if (about.suite, about.split) == place
+        and about.protocol != protocol
+        and is_direct(about.as_dict())
+        and all(about in run.rankings for run in runs)
     ]
-    return [
-        Claim(
-            first=first.label,
-            second=second.label,
-            of=name,
-            against_control=second in controls and second is not base,
-            difference=difference,
-            p_value=p_value,
-            corrected=corrected,
-            n_claims=len(found),
-            not_lost=own,
-        )
-        for (first, second, name, difference), own, p_value, corrected in zip(
-            found, lost, p_values, bonferroni(p_values), strict=True
-        )
-    ]
+    found: dict[str, dict[str, dict[str, dict[str, Cell]]]] = {}
+    for name in dict.fromkeys(about.protocol for about in shared):
+        for task in TASKS:
+            own = {about.language: about for about in shared if (about.protocol, about.task) == (name, task)}
+            members = {key: [language for language in of if language in own] for key, of in sets.items()}
+            found.setdefault(name, {})[task] = {
+                system.label: cells(
+                    {language: [run.read(about) for run in system.runs] for language, about in own.items()},
+                    {key: of for key, of in members.items() if of},
+                )
+                for system in systems
+            }
+    return found
 
 
-def _differences(
-    first: System, second: System, where: tuple[str, str], sets: Mapping[str, Sequence[str]]
-) -> dict[str, Difference]:
-    languages = dict.fromkeys(language for members in sets.values() for language in members)
-    keys = {language: (*where, language, TASKS[0]) for language in languages}
-    return paired_differences(
-        {language: first.figures(key).mean(axis=0)[:, PRIMARY] for language, key in keys.items()},
-        {language: second.figures(key).mean(axis=0)[:, PRIMARY] for language, key in keys.items()},
-        groups={language: first.runs[0].queries[key].groups for language, key in keys.items()},
-        sets=sets,
-    )
+def _proximity(
+    against: Mapping[str, Mapping[str, Difference]], languages: Sequence[str], distances: Distances | None
+) -> dict[str, Proximity]:
+    if distances is None:
+        return {}
+    found = {
+        label: proximity({language: own[language].value for language in languages}, distances)
+        for label, own in against.items()
+    }
+    return {label: own for label, own in found.items() if len(own.languages) >= MIN_LANGUAGES}

@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mmcs.errors import UserError
+from mmcs.errors import DataError, UserError
+from mmcs.evaluation.direct import is_direct
 from mmcs.evaluation.protocols import ALL_CAPTIONS
-from mmcs.evaluation.ranking import TASKS, About
-from mmcs.evaluation.results import read_results
-from mmcs.evaluation.rows import per_query
+from mmcs.evaluation.ranking import About
+from mmcs.evaluation.results import NAME, read_results
 from mmcs.evaluation.trec import Queries, read_queries
 from mmcs.report.names import experiment_label
 from mmcs.report.settings import training_settings
 
+Place = tuple[str, str]  # suite, split
 Key = tuple[str, str, str, str]  # suite, split, language, task
+Answers = dict[str, list[Queries]]  # language → the same queries, once per seed
 
 
 @dataclass(frozen=True)
 class Run:
-    """One evaluated run: its folder, what results.json says of it, and its queries, ordered by id."""
+    """One run: its folder, what results.json says of it, and its queries, ordered by id.
+
+    Attributes:
+        queries: captions that ask for images and images that ask for captions, under the protocol that is compared.
+        protocols: suite and split → that protocol.
+        rankings: all that was ranked, whose queries ``read`` reads.
+    """
 
     path: Path
     results: dict[str, Any]
     queries: dict[Key, Queries]
+    protocols: dict[Place, str]
+    rankings: list[About]
 
     @property
     def experiment(self) -> str:
@@ -39,6 +46,23 @@ class Run:
     @property
     def seed(self) -> int | None:
         return self.results.get("seed")
+
+    def read(self, about: About) -> Queries:
+        """The queries of one of ``rankings``, ordered by id.
+
+        Raises:
+            DataError: their file is missing or damaged.
+        """
+        queries = read_queries(self.path / "retrieval" / f"{about.file}.queries.tsv", about)
+        order = sorted(range(len(queries.ids)), key=queries.ids.__getitem__)
+        return Queries(
+            about=about,
+            ids=[queries.ids[place] for place in order],
+            groups=[queries.groups[place] for place in order],
+            ranks=queries.ranks[order],
+            ndcg=queries.ndcg[order],
+            texts=[queries.texts[place] for place in order],
+        )
 
 
 @dataclass(frozen=True)
@@ -55,39 +79,73 @@ class System:
     experiment: str
     runs: list[Run]
 
-    def figures(self, key: Key) -> NDArray[np.float64]:
-        """Per-query figures (seeds, N, 6) in the order of ``mmcs.evaluation.rows.METRICS``."""
-        return np.stack([per_query(run.queries[key].ranks, run.queries[key].ndcg) for run in self.runs])
+    def answers(self, place: Place, task: str, languages: Sequence[str]) -> Answers:
+        """What it answered in each language, under the protocol that is compared."""
+        return {language: [run.queries[*place, language, task] for run in self.runs] for language in languages}
 
 
-def load_run(folder: Path) -> Run:
-    """Reads a run's folder.
+def load_runs(folders: Sequence[Path], protocol: str | None = None) -> list[Run]:
+    """Reads the folders of evaluated runs.
+
+    Args:
+        protocol: to compare under where all runs were evaluated so; by default, and elsewhere, all captions, or the
+            first protocol by name that all share.
 
     Raises:
-        UserError: it holds no results or no per-query ranks.
-        DataError: one of its files is damaged.
+        UserError: a folder holds no results or does not say what was ranked; no protocol is shared, or none is ``protocol``.
+        DataError: a file is damaged.
     """
-    results = read_results(folder)
-    abouts = [About(**{key: own[key] for key in own if key != "file"}) for own in results.get("rankings", ())]
-    direct = [own for own in abouts if own.query_transform is None and own.setting != "MLIR" and own.task in TASKS]
-    if not direct:
+    results = [read_results(folder) for folder in folders]
+    rankings = [_rankings(folder, own) for folder, own in zip(folders, results, strict=True)]
+    chosen = _protocols(folders, [[about for about in own if is_direct(about.as_dict())] for own in rankings], protocol)
+    loaded = []
+    for folder, own, abouts in zip(folders, results, rankings, strict=True):
+        run = Run(folder, own, {}, chosen, abouts)
+        for about in abouts:
+            place = (about.suite, about.split)
+            if is_direct(about.as_dict()) and about.protocol == chosen[place]:
+                run.queries[*place, about.language, about.task] = run.read(about)
+        loaded.append(run)
+    return loaded
+
+
+def _rankings(folder: Path, results: Mapping[str, Any]) -> list[About]:
+    entries = results.get("rankings", [])
+    if not entries:
+        raise UserError(f"{folder} does not say what was ranked, which a comparison reads; evaluate the run again.")
+    try:
+        return [About(**{key: entry[key] for key in entry if key != "file"}) for entry in entries]
+    except TypeError as error:
+        raise DataError(f"the rankings in {folder / NAME} are damaged ({error}); evaluate the run again.") from error
+
+
+def _protocols(folders: Sequence[Path], direct: Sequence[Sequence[About]], wanted: str | None) -> dict[Place, str]:
+    """Per suite and split the protocol that all runs which know it share."""
+    found: dict[Place, list[tuple[Path, set[str]]]] = defaultdict(list)
+    for folder, abouts in zip(folders, direct, strict=True):
+        for place in dict.fromkeys((about.suite, about.split) for about in abouts):
+            own = {about.protocol for about in abouts if (about.suite, about.split) == place}
+            found[place].append((folder, own))
+    chosen = {}
+    for place, runs in found.items():
+        shared = set.intersection(*(own for _, own in runs))
+        if not shared:
+            told = ", ".join(f"{folder}: {'/'.join(sorted(own))}" for folder, own in runs)
+            raise UserError(f"the runs share no protocol on {place[0]} ({place[1]}): {told}; evaluate them under one.")
+        chosen[place] = next((own for own in (wanted, ALL_CAPTIONS) if own in shared), min(shared))
+    if wanted is not None and wanted not in chosen.values():
+        known = sorted({protocol for runs in found.values() for _, own in runs for protocol in own})
         raise UserError(
-            f"{folder} names no rankings of captions and images, which a comparison reads; evaluate the run again."
+            f"not all of these runs were evaluated under the protocol {wanted!r} (known: {', '.join(known) or 'none'})."
         )
-    protocols = {own.protocol for own in direct}
-    protocol = ALL_CAPTIONS if ALL_CAPTIONS in protocols else min(protocols)
-    queries = {
-        (own.suite, own.split, own.language, own.task): _by_id(
-            read_queries(folder / "retrieval" / f"{own.file}.queries.tsv", own)
-        )
-        for own in direct
-        if own.protocol == protocol
-    }
-    return Run(folder, results, queries)
+    return chosen
 
 
-def check_comparable(runs: Sequence[Run]) -> None:
+def check_comparable(runs: Sequence[Run], evaluated: str = "evaluate") -> None:
     """Refuses runs that did not answer the same queries.
+
+    Args:
+        evaluated: what to do to both again, for the sentence.
 
     Raises:
         UserError: names the two runs and the first difference.
@@ -99,15 +157,15 @@ def check_comparable(runs: Sequence[Run]) -> None:
         for key in sorted(first.queries.keys() ^ other.queries.keys()):
             owner = first if key in first.queries else other
             raise UserError(
-                f"{first.path} and {other.path} cannot be compared: only {owner.path} was evaluated on "
-                f"{_spoken(key)}; evaluate both on the same suites and languages."
+                f"{first.path} and {other.path} cannot be compared: only {owner.path} has figures of {_spoken(key)}; "
+                f"{evaluated} both on the same suites and languages."
             )
         for key, own in first.queries.items():
             theirs = other.queries[key]
             if own.ids != theirs.ids or own.groups != theirs.groups:
                 raise UserError(
                     f"{first.path} and {other.path} cannot be compared: their queries of {_spoken(key)} differ "
-                    f"({len(own.ids)} and {len(theirs.ids)}); evaluate both on the same data."
+                    f"({len(own.ids)} and {len(theirs.ids)}); {evaluated} both on the same data."
                 )
 
 
@@ -120,26 +178,30 @@ def pool(runs: Sequence[Run]) -> list[System]:
     for own in alike.values():
         seeds = {run.seed for run in own}
         parts += [own] if len(seeds) == len(own) else [[run] for run in own]
-    experiments = [part[0].experiment for part in parts]
-    systems = []
-    for part in parts:
-        label = experiment_label(part[0].experiment)
-        if experiments.count(part[0].experiment) > 1:
-            label = f"{label}, {part[0].path.parent.name}/{part[0].path.name}"
-        systems.append(System(label, part[0].experiment, part))
-    return systems
+    labels = _labels(parts)
+    return [System(label, part[0].experiment, part) for label, part in zip(labels, parts, strict=True)]
 
 
-def _by_id(queries: Queries) -> Queries:
-    order = sorted(range(len(queries.ids)), key=queries.ids.__getitem__)
-    return Queries(
-        about=queries.about,
-        ids=[queries.ids[place] for place in order],
-        groups=[queries.groups[place] for place in order],
-        ranks=queries.ranks[order],
-        ndcg=queries.ndcg[order],
-        texts=[queries.texts[place] for place in order],
-    )
+def _labels(parts: Sequence[Sequence[Run]]) -> list[str]:
+    """The experiment's label; of several systems of one experiment with as much of their paths as tells them apart."""
+    plain = [experiment_label(part[0].experiment) for part in parts]
+    labels = []
+    for part, label in zip(parts, plain, strict=True):
+        others = [
+            one[0].path.resolve().parts
+            for one, own in zip(parts, plain, strict=True)
+            if own == label and one is not part
+        ]
+        labels.append(f"{label}, {_tail(part[0].path, others)}" if others else label)
+    return labels
+
+
+def _tail(path: Path, others: Collection[tuple[str, ...]]) -> str:
+    parts = path.resolve().parts
+    for count in range(2, len(parts) + 1):
+        if all(other[-count:] != parts[-count:] for other in others):
+            return "/".join(parts[-count:])
+    return str(path)
 
 
 def _spoken(key: Key) -> str:

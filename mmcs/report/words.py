@@ -1,20 +1,21 @@
 """What the figures say, in plain words: a verdict per claim and the summary that opens the page and the terminal.
 
-The words follow the 95 % intervals and nothing else; "cannot tell" is an answer.
+The words follow the 95 % intervals, and say so where a p-value does not stand the correction for the number of claims;
+"cannot tell" is an answer. Single languages are counted, never claimed.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mmcs.evaluation.ranking import TASKS
-from mmcs.evaluation.statistics import Difference, not_inferior
+from mmcs.evaluation.statistics import MARGIN, Difference
 from mmcs.report.comparison import Claim, Comparison, SuiteComparison
 from mmcs.report.names import CONTROLS, SETS, language_name
 from mmcs.retrieval.languages import ENGLISH
 
-MARGIN = 0.01  # of recall@10: a loss of English smaller than this is no loss that matters
 SIGNIFICANT = 0.05
 NO_BREAK = "\u00a0"
 
@@ -37,11 +38,40 @@ class Verdict:
 def verdict(claim: Claim, part: SuiteComparison) -> Verdict:
     """The verdict on a claim; ``part`` tells how many languages a set has."""
     if claim.of == ENGLISH:
-        kind, answer = _english(claim.difference)
-        return Verdict(kind, "Is English kept?", answer)
-    than = " than the control" if claim.against_control else ""
-    kind, answer = _better(claim.difference, "yes", "no, worse", "no difference")
-    return Verdict(kind, f"Better{than} for the {set_title(claim.of, part)}?", answer)
+        question, (kind, answer) = "Is English kept?", _english(claim)
+    else:
+        than = " than the control" if claim.against_control else ""
+        question = f"Better{than} for the {set_title(claim.of, part)}?"
+        kind, answer = _better(claim.difference, "yes", "no, worse", "no difference")
+    return (
+        Verdict("open", question, f"{answer}, uncorrected")
+        if significance_note(claim)
+        else Verdict(kind, question, answer)
+    )
+
+
+def significance_note(claim: Claim) -> str:
+    """Said beside a claim whose interval gives an answer that does not stand the correction; empty elsewhere."""
+    if not answered(claim) or stands(claim):
+        return ""
+    return f"not significant after correction for {claim.n_claims} claims"
+
+
+def answered(claim: Claim) -> bool:
+    """Whether the claim's interval gives an answer that a p-value belongs to: better, worse, English not lost."""
+    difference = claim.difference
+    return difference.low > 0 or difference.high < 0 or (claim.not_lost is not None and claim.not_lost.shown)
+
+
+def stands(claim: Claim) -> bool:
+    """Whether that answer is significant after the correction for all claims (Bonferroni)."""
+    if claim.of == ENGLISH and _english(claim)[1] in ("gains", "hurt"):  # another question than whether it is lost
+        return _differs(claim)
+    return claim.corrected < SIGNIFICANT
+
+
+def _differs(claim: Claim) -> bool:
+    return min(1.0, claim.difference.p_value * claim.n_claims) < SIGNIFICANT
 
 
 def points(difference: Difference) -> str:
@@ -56,7 +86,7 @@ def signed(value: float) -> str:
 
 
 def p_text(value: float) -> str:
-    """A p-value as text; the resamples cannot tell very small ones apart."""
+    """A p-value as text, to three places."""
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
@@ -79,46 +109,84 @@ def summary(comparison: Comparison) -> list[str]:
     return [" ".join(_sentences(label, part, comparison)) for part in comparison.suites for label in part.candidates]
 
 
-def significance_note(claim: Claim) -> str:
-    """Said beside a claim whose interval excludes zero but which does not survive the correction."""
-    difference = claim.difference
-    if (difference.low > 0 or difference.high < 0) and claim.corrected > SIGNIFICANT:
-        return "not after correction for the number of claims"
-    return ""
+def basis(part: SuiteComparison) -> str:
+    """What the figures of a suite rest on: data, split, protocol, queries, and the unit of the intervals."""
+    asked = part.n_queries[TASKS[0]].values()
+    each = f"{min(asked):,}" if min(asked) == max(asked) else f"{min(asked):,} to {max(asked):,}"
+    return (
+        f"{part.suite} ({part.split}, {part.protocol.replace('_', ' ')}): {each} queries a language, intervals over "
+        f"{part.n_groups:,} groups (concepts)"
+    )
 
 
 def _alone(label: str, part: SuiteComparison) -> str:
-    cells = part.cells[TASKS[0]][label]
     shares = [
-        "{:.1f} % [{:.1f}, {:.1f}]".format(*(100 * figure for figure in cells[name].figures["recall@10"]))
+        "{:.1f} % [{:.1f}, {:.1f}]".format(
+            *(100 * figure for figure in part.cells[TASKS[0]][label][name].figures["recall@10"])
+        )
         + f" for {set_title(name, part)}"
         for name in part.sets
     ]
     return (
-        f"“{label[:1].upper()}{label[1:]}” on {part.suite} ({part.split}): of all captions, those that find their image "
-        f"among the first ten are {', '.join(shares)}. Whether that is much, only a comparison with other runs tells."
+        f"“{_capital(label)}” on {basis(part)}. Of the captions, those that find their image among the first ten are "
+        f"{', '.join(shares)}. Whether that is much, only a comparison with other runs tells."
     )
 
 
 def _sentences(label: str, part: SuiteComparison, comparison: Comparison) -> Iterator[str]:
     base = comparison.baseline.label
     own = [claim for claim in part.claims if claim.first == label]
-    where = f" on {part.suite} ({part.split})" if len(comparison.suites) > 1 else ""
     answers = "; ".join(_answer(claim, part) for claim in own if claim.second == base)
-    yield f"“{label[:1].upper()}{label[1:]}” against “{base}”{where}: {answers}."
+    yield f"“{_capital(label)}” against “{base}” on {part.suite} ({part.split}): {answers}."
     for claim in own:
         if claim.against_control and claim.of in ("seen", "non_english"):
             yield _control_sentence(claim, part)
+    yield from _caveats(label, part, comparison)
+
+
+def _caveats(label: str, part: SuiteComparison, comparison: Comparison) -> Iterator[str]:
+    """How many claims were tested, what the single languages say, and what is missing or unfinished."""
+    if part.claims:
+        yield f"Significance is corrected for {part.claims[0].n_claims} claims."
+    if label in part.verdicts and len(part.languages) > 1:
+        yield _languages(label, part)
+    if comparison.step is not None:
+        yield f"These are figures of validation at step {comparison.step}, on which checkpoints are chosen."
+    if comparison.unfinished:
+        yield f"{len(comparison.unfinished)} of the runs are unfinished: what more training does is not told."
     if not {system.experiment for system in comparison.systems} & set(CONTROLS):
         yield "No control run (shuffled lexicon) is among these: how much the words themselves matter stays open."
-    if all(len(system.runs) == 1 for system in comparison.systems if system.label in (label, base)):
+    pair = [system for system in comparison.systems if system.label in (label, comparison.baseline.label)]
+    if all(len(system.runs) == 1 for system in pair):
         yield "One seed each: another seed may move these figures."
 
 
+def _languages(label: str, part: SuiteComparison) -> str:
+    """Counted, not claimed: the secondary family."""
+    found: Counter[str] = Counter(own.verdict for own in part.verdicts[label].values())
+    of = [f"{found[name]} {spoken}" for name, spoken in (("helps", "helped"), ("hurts", "hurt")) if found[name]]
+    rest = found["cannot tell yet"]
+    told = ", ".join([*of, *([f"{rest} cannot be told yet"] if rest else [])])
+    return f"Of {len(part.verdicts[label])} single languages (secondary, corrected by themselves): {told}."
+
+
+def _capital(label: str) -> str:
+    return label[:1].upper() + label[1:]
+
+
+def _figures(claim: Claim) -> str:
+    note = significance_note(claim)
+    if note:
+        return f"({points(claim.difference)} points, {note})"
+    if answered(claim):
+        return f"({points(claim.difference)} points, significant after correction)"
+    return f"({points(claim.difference)} points)"
+
+
 def _answer(claim: Claim, part: SuiteComparison) -> str:
-    figures = f"({points(claim.difference)} points)"
+    figures = _figures(claim)
     if claim.of == ENGLISH:
-        _, word = _english(claim.difference)
+        _, word = _english(claim)
         if word != "cannot tell":
             return f"English {'' if word.startswith(('gains', 'loses')) else 'is '}{word} {figures}"
         lost = f"{-100 * claim.difference.low:.1f}"
@@ -129,7 +197,7 @@ def _answer(claim: Claim, part: SuiteComparison) -> str:
 
 
 def _control_sentence(claim: Claim, part: SuiteComparison) -> str:
-    figures = f"({points(claim.difference)} points)"
+    figures = _figures(claim)
     where = f"In the {set_title(claim.of, part)}"
     _, word = _better(claim.difference, "better than", "worse than", "no better than")
     if word == "cannot tell":
@@ -147,10 +215,12 @@ def _better(difference: Difference, yes: str, no: str, same: str) -> tuple[str, 
     return "open", "cannot tell"
 
 
-def _english(difference: Difference) -> tuple[str, str]:
-    if difference.low > 0:
+def _english(claim: Claim) -> tuple[str, str]:
+    difference = claim.difference
+    kept = claim.not_lost is not None and claim.not_lost.shown
+    if difference.low > 0 and (_differs(claim) or not kept or claim.corrected >= SIGNIFICANT):
         return "good", "gains"
-    if not_inferior(difference, MARGIN):
+    if kept:
         return ("good", "not hurt") if difference.high >= 0 else ("open", "loses less than 1 point")
     return ("bad", "hurt") if difference.high < 0 else ("open", "cannot tell")
 
