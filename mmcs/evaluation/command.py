@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcs.errors import UserError
 
 if TYPE_CHECKING:
+    from mmcs.evaluation.beir import BeirSet
     from mmcs.evaluation.setting import Setting
     from mmcs.model.checkpoint import Loaded
 
@@ -92,8 +93,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[NAME=]DIR",
-        help="a folder in BEIR's format: the text tower alone; repeatable",
+        help="a folder in BEIR's format, read for --split: the text tower alone; repeatable",
     )
+    add("--beir-languages", metavar="QUERIES[,DOCUMENTS]", help="of folders whose manifest does not say (default en)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -108,14 +110,17 @@ def run(args: argparse.Namespace) -> None:
 
     from mmcs.evaluation.embedding_cache import EmbeddingCache
     from mmcs.evaluation.evaluate import evaluate
+    from mmcs.evaluation.protocols import check_protocol
     from mmcs.evaluation.show import show
     from mmcs.evaluation.suites import open_suites
     from mmcs.files import cache_folder
     from mmcs.model.checkpoint import load_model
 
+    protocols = [check_protocol(name) for name in args.protocol or ()] or None
     patterns = named(args.suite)
     settings = settings_of(args)
     suites = open_suites(patterns, args.split, args.languages.split(",") if args.languages else None)
+    beir = _open_beir(args, patterns)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     loaded = load_model(args.model, args.pretrained)
     config = loaded.config or {"model": {"name": args.model, "pretrained": args.pretrained}}
@@ -128,8 +133,9 @@ def run(args: argparse.Namespace) -> None:
         seed=config.get("seed"),
         config=config,
         seen=args.seen.split(",") if args.seen else seen_of(loaded),
-        protocols=args.protocol,
+        protocols=protocols,
         settings=settings,
+        beir=beir,
         cache=None if args.no_cache else EmbeddingCache(cache_folder() / "embeddings"),
     )
     show(rows)
@@ -175,6 +181,24 @@ def _switched(text: str, lexicons: Sequence[str]) -> Setting:
     return SwitchedQueries(lambda p: build_strategy({**settings, "p": p}), ps)
 
 
+def _open_beir(args: argparse.Namespace, suites: Collection[str]) -> list[BeirSet]:
+    from mmcs.evaluation.beir import open_beir
+
+    languages = None
+    if args.beir_languages and not args.beir:
+        raise UserError("--beir-languages goes with --beir.")
+    if args.beir_languages:
+        queries, _, documents = args.beir_languages.partition(",")
+        languages = (queries, documents or queries)
+    folders = named(args.beir, "--beir")
+    for name in folders:
+        if name in suites:
+            raise UserError(
+                f"a suite and a folder of --beir are both called {name!r}: name one, as in --beir NAME=DIR."
+            )
+    return [open_beir(folder, name, args.split, languages) for name, folder in folders.items()]
+
+
 def seen_of(loaded: Loaded) -> list[str]:
     """Languages that had a lexicon in a run's training, as it says itself or its configuration does; none for other models."""
     from mmcs.codeswitch.lexicon import Lexicon
@@ -192,7 +216,7 @@ def seen_of(loaded: Loaded) -> list[str]:
     return list(dict.fromkeys(tag for path in switch.get("lexicons") or [] for tag in Lexicon.open(path).languages))
 
 
-def named(texts: Sequence[str]) -> dict[str, str]:
+def named(texts: Sequence[str], option: str = "--suite") -> dict[str, str]:
     """``NAME=SHARDS`` by name, or SHARDS named after the last folder names.
 
     Raises:
@@ -205,6 +229,6 @@ def named(texts: Sequence[str]) -> dict[str, str]:
             folders = [part for part in Path(text.split("::")[0]).parts if "." not in part and "{" not in part]
             name, shards = "_".join(folders[-2:]).strip("/") or "suite", text
         if name in found:
-            raise UserError(f"two suites are called {name!r}: name them, as in --suite NAME={shards}.")
+            raise UserError(f"two suites are called {name!r}: name them, as in {option} NAME={shards}.")
         found[name] = shards
     return found

@@ -91,7 +91,7 @@ class CaptionEncoder:
         self.batch_size = batch_size
 
     @torch.inference_mode()
-    def __call__(self, texts: Sequence[str]) -> Tensor:
+    def __call__(self, texts: Sequence[str], description: str = "embedding texts") -> Tensor:
         # Each text once, of like length together: a batch is as long as its longest.
         unique = sorted(dict.fromkeys(texts), key=lambda text: (len(text), text))
         place = {text: number for number, text in enumerate(unique)}
@@ -102,7 +102,7 @@ class CaptionEncoder:
         self.towers.eval()
         starts = range(0, len(unique), self.batch_size)
         found = []
-        for start in track(starts, "embedding texts", len(starts)):
+        for start in track(starts, description, len(starts)):
             batch = stage({"texts": [unique[start : start + self.batch_size]]})
             on_device = {key: _to(value, device) for key, value in batch.items()}
             found.append(embed_texts(self.towers, on_device)[0].float().cpu())

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from mmcs.evaluation.beir import BeirSet
+from mmcs.evaluation.beir_ranking import beir_retrieval
 from mmcs.evaluation.embedding import CaptionEncoder, embed_suite
 from mmcs.evaluation.embedding_cache import EmbeddingCache
 from mmcs.evaluation.protocols import rank_suite, suite_rows, under_protocol
@@ -61,6 +63,7 @@ def evaluate(
     seen: Sequence[str] = (),
     protocols: Sequence[str] | None = None,
     settings: Sequence[Setting] = (),
+    beir: Sequence[BeirSet] = (),
     cache: EmbeddingCache | None = None,
     cache_features: bool = True,
 ) -> list[Row]:
@@ -71,6 +74,7 @@ def evaluate(
         seen: languages with a lexicon in training.
         protocols: None: those that each suite is quoted with.
         settings: what else is ranked beside captions that ask for images and images for captions.
+        beir: sets in BEIR's format, on which the text tower is evaluated alone.
         cache: where the suites' embeddings are kept; None: nowhere.
         cache_features: whether features of locked trunks are kept on disk.
 
@@ -94,10 +98,15 @@ def evaluate(
                 kept = list(found.keep(setting.rankings(part, protocol, encode, device)))
                 rows += setting.rows(kept, seen)
             found.rows += [{**row, "notes": suite.notes} if suite.notes else row for row in rows]
+    for one in beir:
+        ranking, rows = beir_retrieval(one, encode, device)
+        found.rows += rows
+        list(found.keep([ranking]))
     extra = {
         "languages": list(dict.fromkeys(language for suite in suites for language in suite.languages)),
         "seen_languages": list(seen),
         "suites": {suite.name: suite.as_dict() for suite in suites},
+        "beir": {one.name: one.as_dict() for one in beir},
         "dropped": dropped,
         "rankings": found.rankings,
     }

@@ -10,6 +10,7 @@ import gzip
 import re
 import zlib
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -103,18 +104,24 @@ def read_queries(path: Path, about: About) -> Queries:
     )
 
 
-def read_run(path: Path) -> dict[str, list[str]]:
+def read_run(path: Path, only: Collection[str] | None = None) -> dict[str, list[str]]:
     """Reads a ``….run.gz``: query id → gallery ids, best first.
+
+    Args:
+        only: ids of the queries that are wanted; None: all.
 
     Raises:
         DataError: the file is damaged.
     """
     found: dict[str, list[str]] = defaultdict(list)
+    wanted = None if only is None else {escape_id(name) for name in only}
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             for line in lines:
-                query, _, document, *_ = line.split(" ")
-                found[unescape_id(query)].append(unescape_id(document))
+                query, _, rest = line.partition(" ")
+                if wanted is None or query in wanted:
+                    _, document, *_ = rest.split(" ")
+                    found[unescape_id(query)].append(unescape_id(document))
     except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
         raise DataError(f"{path} is damaged ({error}); evaluate the model again.") from error
     return dict(found)
@@ -124,8 +131,9 @@ def read_qrels(path: Path) -> dict[str, set[str]]:
     """Reads a ``….qrels``: query id → ids of its positives."""
     positives: dict[str, set[str]] = defaultdict(set)
     for line in path.read_text(encoding="utf-8").splitlines():
-        query, _, document, _ = line.split(" ")
-        positives[unescape_id(query)].add(unescape_id(document))
+        query, _, document, grade = line.split(" ")
+        if int(grade) > 0:
+            positives[unescape_id(query)].add(unescape_id(document))
     return dict(positives)
 
 
@@ -134,10 +142,12 @@ def _write_run(handle: gzip.GzipFile, ranking: Ranking, system: str) -> None:
     scores = strictly_decreasing(ranking.scores)
     places = range(1, scores.shape[1] + 1)
     for query, columns, values in zip(ranking.query_ids, ranking.indices.tolist(), scores.tolist(), strict=True):
+        if columns and columns[-1] < 0:
+            columns = columns[: columns.index(-1)]
         # One template per query, filled at once: a suite has millions of these lines.
         name = escape_id(query).replace("%", "%%")
         template = f"{name} Q0 %s %d %.9g {system.replace('%', '%%')}\n" * len(columns)
-        fields = zip((documents[column] for column in columns), places, values, strict=True)
+        fields = zip((documents[column] for column in columns), places, values, strict=False)
         handle.write((template % tuple(chain.from_iterable(fields))).encode())
 
 
@@ -154,6 +164,12 @@ def strictly_decreasing(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _qrels(ranking: Ranking) -> str:
+    if ranking.grades is not None:
+        return "".join(
+            f"{escape_id(query)} 0 {escape_id(document)} {grade}\n"
+            for query in ranking.query_ids
+            for document, grade in ranking.grades[query].items()
+        )
     members: dict[str, list[str]] = defaultdict(list)
     for name, group in zip(ranking.gallery_ids, ranking.gallery_groups, strict=True):
         members[group].append(escape_id(name))
