@@ -60,15 +60,16 @@ class Record:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts by cause, with the first few examples of each; nothing is left out without standing in one."""
+    """Counts by cause, with the first ``kept`` examples of each; nothing is left out without standing in one."""
 
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    kept: int = EXAMPLES_KEPT
 
     def add(self, cause: str, example: str) -> None:
         self.counts[cause] += 1
         kept = self.examples.setdefault(cause, [])
-        if len(kept) < EXAMPLES_KEPT:
+        if len(kept) < self.kept:
             kept.append(example)
 
     @property

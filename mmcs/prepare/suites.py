@@ -24,6 +24,7 @@ from mmcs.prepare.suite_files import Captions, Images
 from mmcs.progress import track
 
 ALLOWED_BY = "--allow-incomplete"
+ALL_NAMED = 1000  # no set has as many languages: each that is missing is named
 _SPACE = re.compile(r"[ \t\r\n\f\v]+")
 _SUFFIX = re.compile(r"\.(?:jpe?g|png|webp)$", re.IGNORECASE)
 
@@ -185,7 +186,7 @@ def differences(items: Sequence[Item], parts: Mapping[str, Part], absent: Absent
     if not any(captions[split, "en"] for split in parts):
         why = next((f" ({absent[split, 'en']})" for split in parts if (split, "en") in absent), "")
         raise DataError(f"There is no English caption, which every sample needs{why}.")
-    found = Tally()
+    found = Tally(kept=ALL_NAMED)
     for split, part in parts.items():
         if images[split] != part.images:
             found.add("number of images", f"{images[split]:,} instead of {part.images:,} in {split}")
