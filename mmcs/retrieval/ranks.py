@@ -1,45 +1,142 @@
-"""Ranks by counting: at which place stands the best positive of each query, and which items stand before it.
+"""Ranks by counting: at which places stand a query's positives, and which items stand before them.
 
 Pure functions on embeddings and group ids; nothing here knows languages, files or processes. ``RetrievalRecall``
 (while training) and ``mmcs.evaluation`` (afterwards) call it.
 
-Shapes: ``N`` queries, ``M`` gallery items, ``D`` width, ``R`` rows of one chunk, ``K`` items kept per query.
+Shapes: ``N`` queries, ``M`` gallery items, ``D`` width, ``R`` rows of one chunk, ``P`` positive pairs, ``L`` levels (a
+query's best, second best … positive), ``K`` items kept per query.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mmcs.errors import DataError
+from mmcs.retrieval.counting import count_reached, levels
+from mmcs.retrieval.positives import Positives
+from mmcs.retrieval.scores import check, scored, scored_both_ways
+from mmcs.retrieval.top import best
 
-SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32 scores: large enough for a fast product, small beside the embeddings
+CUT = 10  # of nDCG
+WHOLE = 1 << 26  # scores that ``find_both`` holds at once, 256 MiB: one language of any known suite fits
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one direction of a retrieval found, query by query.
+
+    Attributes:
+        ranks: (N,) int64, the rank of the best positive, 1 is best; 0 for a query without a positive in the gallery.
+        ndcg: (N,) float64, nDCG@10 with every positive of gain 1; 0 for a query without a positive.
+        indices: (N, K) int64, the best gallery items, K = 0 unless they were asked for. Higher score first; among equal
+            scores negatives before positives, then the lower place in the gallery.
+        scores: (N, K) float32, theirs.
+    """
+
+    ranks: Tensor
+    ndcg: Tensor
+    indices: Tensor
+    scores: Tensor
+
+
+def find(
+    queries: Tensor,
+    gallery: Tensor,
+    query_groups: Tensor,
+    gallery_groups: Tensor,
+    k: int = 0,
+    chunk: int | None = None,
+) -> Found:
+    """Ranks each query's positives in the gallery, ties broken against them.
+
+    An item is a positive of a query when both carry the same group id. The i-th best positive has rank i + the number
+    of *negatives* that score at least as high, so equal scores never help. Scores are dot products in float32:
+    normalise the rows first where cosines are meant. Memory grows with N + M, never with N × M.
+
+    nDCG@10 = Σ 1/log2(1 + rank) over the positives within 10, divided by the same sum for positives at the ranks 1, 2 …
+    min(10, number of positives) (Järvelin & Kekäläinen 2002; ``ndcg_cut_10`` of trec_eval).
+
+    Args:
+        queries: (N, D) embeddings, of any floating type.
+        gallery: (M, D) embeddings, on the same device.
+        query_groups: (N,) int64.
+        gallery_groups: (M,) int64.
+        k: items listed per query; a smaller gallery is listed whole.
+        chunk: queries scored at once; by default as many as fit 64 MiB of scores.
+
+    Raises:
+        DataError: an embedding is not finite, scores leave float32, shapes do not fit each other, the gallery is empty.
+
+    >>> eye = torch.eye(3)
+    >>> find(eye, eye, torch.tensor([7, 7, 8]), torch.tensor([7, 8, 7])).ranks.tolist()
+    [1, 2, 3]
+    """
+    _check_groups(queries, gallery, query_groups, gallery_groups)
+    check(queries, gallery)
+    return _find(queries, gallery, Positives.by_group(query_groups, gallery_groups), k, chunk)
+
+
+def find_pairs(queries: Tensor, gallery: Tensor, pairs: Tensor, k: int = 0, chunk: int | None = None) -> Found:
+    """``find`` with the positives named one by one, as judgements of documents are.
+
+    Args:
+        queries, gallery, k, chunk: as in ``find``.
+        pairs: (P, 2) int64: place of the query, place of a gallery item that is a positive of it.
+
+    Raises:
+        DataError: as in ``find``; a pair that names what does not exist, or that is named twice.
+    """
+    check(queries, gallery)
+    positives = Positives.by_pairs(pairs[:, 0], pairs[:, 1], len(queries), len(gallery))
+    return _find(queries, gallery, positives, k, chunk)
+
+
+@torch.no_grad()
+def find_both(
+    texts: Tensor, images: Tensor, text_groups: Tensor, image_groups: Tensor, k: int = 0
+) -> tuple[Found, Found]:
+    """``find`` for texts among images and for images among texts, from one product where its scores fit 256 MiB.
+
+    Beyond that it is ``find`` twice: memory stays bounded, the product is made twice.
+
+    Args:
+        texts: (N, D) embeddings.
+        images: (M, D) embeddings.
+        text_groups: (N,) int64.
+        image_groups: (M,) int64.
+        k: as in ``find``.
+
+    Returns:
+        texts → images (N queries), images → texts (M queries).
+
+    Raises:
+        DataError: as in ``find``; the texts may not be empty either.
+    """
+    if len(texts) == 0 or len(texts) * len(images) > WHOLE:
+        return find(texts, images, text_groups, image_groups, k), find(images, texts, image_groups, text_groups, k)
+    _check_groups(texts, images, text_groups, image_groups)
+    check(texts, images)
+    of_texts, of_images = Positives.by_group(text_groups, image_groups), Positives.by_group(image_groups, text_groups)
+    scores = scored_both_ways(texts, images)
+    listed = best(scores, of_texts, 0, k), best(scores.T, of_images, 0, k)
+    rows, columns = of_texts.of(0, len(texts))
+    own = scores[rows, columns]
+    scores[rows, columns] = -torch.inf  # a positive counts before nobody, on either side
+    by_row, by_column = levels(rows, own, len(texts), CUT), levels(columns, own, len(images), CUT)
+    in_row, in_column = count_reached(scores, by_row, by_column)
+    return (
+        Found(*_figures(by_row, in_row, of_texts.count), *listed[0]),
+        Found(*_figures(by_column, in_column, of_images.count), *listed[1]),
+    )
 
 
 def ranks(
     queries: Tensor, gallery: Tensor, query_groups: Tensor, gallery_groups: Tensor, chunk: int | None = None
 ) -> Tensor:
-    """The rank of each query's best positive, ties broken against it.
-
-    An item is a positive of a query when both carry the same group id. The rank is 1 + the number of items of *other*
-    groups that score at least as high as the best positive, so equal scores never help. Scores are dot products in
-    float32: normalise the rows first where cosines are meant. Memory grows with N + M, never with N × M.
-
-    Args:
-        queries: (N, D) embeddings.
-        gallery: (M, D) embeddings, on the same device.
-        query_groups: (N,) int64.
-        gallery_groups: (M,) int64.
-        chunk: queries scored at once; by default as many as fit ``SCORES_AT_ONCE``.
-
-    Returns:
-        (N,) int64, 1 is best; 0 marks a query that has no positive in the gallery (the caller decides what that means).
-
-    Raises:
-        DataError: an embedding is not finite, or shapes do not fit each other.
+    """``find(…).ranks``, (N,) int64.
 
     >>> eye = torch.eye(2)
     >>> ranks(eye, eye, torch.tensor([7, 8]), torch.tensor([7, 8])).tolist()
@@ -47,17 +144,7 @@ def ranks(
     >>> ranks(torch.ones(2, 2), torch.ones(2, 2), torch.tensor([7, 8]), torch.tensor([7, 8])).tolist()  # constant model
     [2, 2]
     """
-    _check(queries, gallery, query_groups, gallery_groups)
-    positives = _Positives(query_groups, gallery_groups)
-    result = torch.zeros(len(queries), dtype=torch.int64, device=queries.device)
-    for start, scores in _scored(queries, gallery, chunk):
-        rows, columns = positives.of(start, start + len(scores))
-        own = scores[rows, columns]
-        best = scores.new_full((len(scores),), -torch.inf).scatter_reduce_(0, rows, own, "amax")
-        above = (scores >= best[:, None]).sum(1, dtype=torch.int32)  # half the time of int64
-        above.index_add_(0, rows, (own >= best[rows]).to(above.dtype), alpha=-1)  # positives do not count
-        result[start : start + len(scores)] = torch.where(best > -torch.inf, above + 1, 0)
-    return result
+    return find(queries, gallery, query_groups, gallery_groups, chunk=chunk).ranks
 
 
 def top_k(
@@ -68,37 +155,12 @@ def top_k(
     k: int = 100,
     chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The ``k`` best items of each query, in an order that is the same every time.
+    """``find(…, k)``'s indices and scores, (N, K) each, ``K = min(k, M)``.
 
-    Order: higher score first; among equal scores items of other groups before positives, then the lower gallery index.
-    The first positive therefore stands at the place that ``ranks`` gives, if that is within ``k``.
-
-    Args:
-        queries, gallery, query_groups, gallery_groups, chunk: as in ``ranks``.
-        k: items kept; a smaller gallery is returned whole.
-
-    Returns:
-        gallery indices (N, K) int64 and their scores (N, K) float32, ``K = min(k, M)``.
-
-    Raises:
-        DataError: as in ``ranks``.
+    The first positive stands at the place that ``ranks`` gives, if that is within ``k``.
     """
-    _check(queries, gallery, query_groups, gallery_groups)
-    kept = min(k, len(gallery))
-    indices = torch.empty((len(queries), kept), dtype=torch.int64, device=queries.device)
-    values = torch.empty((len(queries), kept), dtype=torch.float32, device=queries.device)
-    for start, scores in _scored(queries, gallery, chunk):
-        best, columns = scores.topk(kept, dim=1)
-        groups = query_groups[start : start + len(scores)]
-        columns = _ordered(columns.sort(dim=1).values, scores, groups, gallery_groups)
-        # Where equal scores cross the bound, topk picked any of them: such rows are ordered whole.
-        for row in ((scores >= best[:, -1:]).sum(1) > kept).nonzero()[:, 0].tolist():
-            everything = torch.arange(len(gallery), device=scores.device)[None]
-            own = slice(row, row + 1)
-            columns[row] = _ordered(everything, scores[own], groups[own], gallery_groups)[0, :kept]
-        indices[start : start + len(scores)] = columns
-        values[start : start + len(scores)] = scores.gather(1, columns)
-    return indices, values
+    found = find(queries, gallery, query_groups, gallery_groups, k, chunk)
+    return found.indices, found.scores
 
 
 def recall_at(found: Tensor, k: int) -> float:
@@ -114,75 +176,48 @@ def mrr_at(found: Tensor, k: int) -> float:
 
 def median_rank(found: Tensor) -> float:
     """Median of the ranks (N,), the mean of the two middle ones when N is even."""
-    return float(found.double().quantile(0.5))
-
-
-class _Positives:
-    """Which (query, gallery item) pairs share a group, without an N × M mask."""
-
-    def __init__(self, query_groups: Tensor, gallery_groups: Tensor) -> None:
-        ordered, self.order = gallery_groups.sort(stable=True)
-        self.first = torch.searchsorted(ordered, query_groups.contiguous())
-        self.count = torch.searchsorted(ordered, query_groups.contiguous(), right=True) - self.first
-
-    def of(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Rows (counted from ``start``) and gallery columns of the positive pairs of queries start…stop."""
-        first, count = self.first[start:stop], self.count[start:stop]
-        rows = torch.arange(len(count), device=count.device).repeat_interleave(count)
-        offset = torch.arange(len(rows), device=count.device) - (count.cumsum(0) - count)[rows]
-        return rows, self.order[first[rows] + offset]
-
-
-def _ordered(columns: Tensor, scores: Tensor, query_groups: Tensor, gallery_groups: Tensor) -> Tensor:
-    """``columns`` (R, C), ascending in each row, by score, then negatives first; stable, so index last."""
-    positive = gallery_groups[columns] == query_groups[:, None]
-    columns = columns.gather(1, positive.to(torch.uint8).argsort(dim=1, stable=True))
-    return columns.gather(1, scores.gather(1, columns).argsort(dim=1, descending=True, stable=True))
+    ordered = found.double().sort().values  # quantile() takes 16 million numbers at most
+    return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
 
 
 @torch.no_grad()
-def _scored(queries: Tensor, gallery: Tensor, chunk: int | None) -> Iterator[tuple[int, Tensor]]:
-    """Yields (first query, scores (R, M) float32) chunk by chunk."""
-    rows = chunk or max(1, SCORES_AT_ONCE // max(1, len(gallery)))
-    transposed = gallery.float().T
-    for start in range(0, len(queries), rows):
-        part = queries[start : start + rows].float()
-        # A single row takes another path through BLAS, on which equal gallery rows may score unequal by a rounding.
-        padded = part.expand(2, -1).contiguous() if len(part) == 1 else part
-        with _full_precision(queries.device.type):
-            scores = padded @ transposed
-        yield start, scores[: len(part)]
+def _find(queries: Tensor, gallery: Tensor, positives: Positives, k: int, chunk: int | None) -> Found:
+    parts = []
+    for start, scores in scored(queries, gallery, chunk):
+        stop = start + len(scores)
+        listed = best(scores, positives, start, k)
+        rows, columns = positives.of(start, stop)
+        own = scores[rows, columns]
+        scores[rows, columns] = -torch.inf
+        by_row = levels(rows, own, len(scores), CUT)
+        in_row, _ = count_reached(scores, by_row, scores.new_empty(0, len(gallery)))
+        parts.append((*_figures(by_row, in_row, positives.count[start:stop]), *listed))
+    if not parts:
+        parts = [
+            (
+                positives.count,
+                positives.count.double(),
+                *best(queries.new_empty(0, len(gallery)).float(), positives, 0, k),
+            )
+        ]
+    return Found(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 
-@contextmanager
-def _full_precision(device: str) -> Iterator[None]:
-    """float32 products, whatever precision training has switched on around us (autocast, TF32)."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast(device, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+def _figures(thresholds: Tensor, above: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
+    """Levels and negatives that reach them, (L, N) each, and the numbers of positives (N,) → ranks (N,), nDCG (N,)."""
+    if len(thresholds) == 0:
+        return torch.zeros_like(positives), torch.zeros_like(positives, dtype=torch.float64)
+    places = above + torch.arange(1, len(above) + 1, device=above.device)[:, None]
+    exists = thresholds < torch.inf
+    gains = torch.where(exists & (places <= CUT), 1 / torch.log2(places.double() + 1), 0.0).sum(0)
+    ideal = (1 / torch.arange(2, CUT + 2, device=above.device).double().log2()).cumsum(0)
+    return torch.where(exists[0], places[0], 0), gains / ideal[positives.clamp(1, CUT) - 1]
 
 
-def _check(queries: Tensor, gallery: Tensor, query_groups: Tensor, gallery_groups: Tensor) -> None:
+def _check_groups(queries: Tensor, gallery: Tensor, query_groups: Tensor, gallery_groups: Tensor) -> None:
     for name, embeddings, groups in (("queries", queries, query_groups), ("gallery", gallery, gallery_groups)):
         if embeddings.ndim != 2 or groups.shape != embeddings.shape[:1]:
             raise DataError(
                 f"the {name} of a retrieval need embeddings (N, D) and groups (N,), but have shapes "
                 f"{tuple(embeddings.shape)} and {tuple(groups.shape)}."
             )
-        if torch.isfinite(embeddings.sum(1)).all():  # nothing unfinite survives a sum; cheaper than looking at each
-            continue
-        finite = torch.isfinite(embeddings).all(1)
-        if not finite.all():
-            row = int((~finite).nonzero()[0, 0])
-            raise DataError(
-                f"{int((~finite).sum())} of {len(embeddings)} embeddings of the {name} are not finite (the first is "
-                f"row {row}): the model has diverged or read damaged input; no rank is counted on them."
-            )
-    if queries.shape[1] != gallery.shape[1]:
-        raise DataError(f"queries have width {queries.shape[1]} and the gallery {gallery.shape[1]}: not one space.")
-    if len(gallery) == 0:
-        raise DataError("the gallery of a retrieval is empty: nothing can be ranked.")

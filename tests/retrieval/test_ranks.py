@@ -1,114 +1,146 @@
-"""Ranks equal a naive count over the full score matrix, ties never help, and open_clip agrees where it applies."""
+"""Ranks, nDCG and lists equal the definition, item by item; ties never help; what cannot be ranked is refused."""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import astuple
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from open_clip_train.train import get_clip_metrics
+from naive_retrieval import naive_found, naive_order, problems, suite
 
 from mmcs.errors import DataError
+from mmcs.retrieval import counting, scores, top
 from mmcs.retrieval import ranks as module
-from mmcs.retrieval.ranks import median_rank, mrr_at, ranks, recall_at, top_k
+from mmcs.retrieval.ranks import find, find_both, find_pairs, median_rank, mrr_at, ranks, recall_at, top_k
 
 
-def naive_ranks(queries, gallery, query_groups, gallery_groups):
-    """The definition, item by item."""
-    found = []
-    for query, group in zip(queries.tolist(), query_groups.tolist(), strict=True):
-        scores = [sum(a * b for a, b in zip(query, item, strict=True)) for item in gallery.tolist()]
-        own = [score for score, other in zip(scores, gallery_groups.tolist(), strict=True) if other == group]
-        rest = [score for score, other in zip(scores, gallery_groups.tolist(), strict=True) if other != group]
-        found.append(1 + sum(score >= max(own) for score in rest) if own else 0)
-    return found
-
-
-@st.composite
-def problems(draw):
-    """Small whole numbers as embeddings: products are exact and ties frequent; groups repeat or are missing."""
-    n, m, d = draw(st.integers(1, 12)), draw(st.integers(1, 15)), draw(st.integers(1, 3))
-    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    few = draw(st.integers(1, 8))
-    return (
-        torch.tensor(random.integers(-2, 3, (n, d)), dtype=torch.float32),
-        torch.tensor(random.integers(-2, 3, (m, d)), dtype=torch.float32),
-        torch.tensor(random.integers(0, few, n)),
-        torch.tensor(random.integers(0, few, m)),
-    )
-
-
-@settings(max_examples=150, deadline=None)
-@given(problems(), st.sampled_from([None, 1, 2, 5]))
-def test_ranks_equal_the_naive_count_with_ties_and_any_number_of_positives(problem, chunk):
-    assert ranks(*problem, chunk=chunk).tolist() == naive_ranks(*problem)
-
-
-@settings(max_examples=150, deadline=None)
-@given(problems(), st.integers(1, 16), st.sampled_from([None, 1, 4]))
-def test_top_k_equals_a_full_sort_and_agrees_with_ranks(problem, k, chunk):
+def swapped(problem):
     queries, gallery, query_groups, gallery_groups = problem
-    indices, scores = top_k(*problem, k=k, chunk=chunk)
-    full = queries @ gallery.T
-    for row in range(len(queries)):
-        positive = (gallery_groups == query_groups[row]).tolist()
-        order = sorted(range(len(gallery)), key=lambda item: (-float(full[row, item]), positive[item], item))
-        assert indices[row].tolist() == order[:k]
-        assert torch.equal(scores[row], full[row, indices[row]])
-    first = [
-        next((p for p, i in enumerate(r, 1) if gallery_groups[i] == g), 0)
-        for r, g in zip(indices, query_groups, strict=True)
-    ]
-    found = ranks(*problem).tolist()
-    assert first == [rank if rank <= k else 0 for rank in found]
+    return gallery, queries, gallery_groups, query_groups
 
 
-def test_single_captions_without_ties_agree_with_open_clip():
-    torch.manual_seed(0)
-    images = torch.nn.functional.normalize(torch.randn(300, 32), dim=1)
-    texts = torch.nn.functional.normalize(images + 0.4 * torch.randn(300, 32), dim=1)
-    theirs = get_clip_metrics(images, texts, torch.tensor(100.0))
-    ids = torch.arange(300)
-    for name, found in (
-        ("image_to_text", ranks(images, texts, ids, ids)),
-        ("text_to_image", ranks(texts, images, ids, ids)),
+def assert_naive(found, problem, k=0):
+    wanted, ndcg = naive_found(*problem)
+    assert found.ranks.dtype == torch.int64 and found.ranks.tolist() == wanted
+    assert found.ndcg.tolist() == pytest.approx(ndcg, abs=1e-12)
+    assert found.indices.tolist() == [order[:k] for order in naive_order(*problem)]
+    assert torch.equal(found.scores, (problem[0] @ problem[1].T).gather(1, found.indices))
+
+
+@settings(max_examples=150, deadline=None)
+@given(problems(), st.sampled_from([0, 3, 100]), st.sampled_from([None, 1, 2, 5]))
+def test_one_direction_equals_the_definition_with_ties_and_any_number_of_positives(problem, k, chunk):
+    assert_naive(find(*problem, k=k, chunk=chunk), problem, k)
+
+
+@settings(max_examples=150, deadline=None)
+@given(problems(), st.sampled_from([0, 3, 100]))
+def test_both_directions_from_one_product_equal_the_definition(problem, k):
+    for found, directed in zip(find_both(*problem, k=k), (problem, swapped(problem)), strict=True):
+        assert_naive(found, directed, k)
+
+
+@settings(max_examples=50, deadline=None)
+@given(problems(largest=40))
+def test_more_than_ten_positives_of_one_query_count_as_ten_in_the_ideal(problem):
+    queries, gallery, query_groups, gallery_groups = problem
+    few = queries, gallery, query_groups % 2, gallery_groups % 2
+    assert_naive(find(*few), few)
+
+
+@settings(max_examples=50, deadline=None)
+@given(problems())
+def test_positives_named_pair_by_pair_are_found_as_positives_by_group_are(problem):
+    queries, gallery, query_groups, gallery_groups = problem
+    pairs = (query_groups[:, None] == gallery_groups).nonzero()
+    order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(len(pairs)))
+    for one, other in zip(
+        astuple(find_pairs(queries, gallery, pairs[order], k=5)), astuple(find(*problem, k=5)), strict=True
     ):
-        for k in (1, 5, 10):
-            assert recall_at(found, k) == pytest.approx(theirs[f"{name}_R@{k}"])
-        assert found.double().mean().item() == pytest.approx(theirs[f"{name}_mean_rank"])
+        assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 17, 130])
-@pytest.mark.parametrize("width", [7, 256, 640])
-def test_a_constant_model_finds_nothing(n, width):
-    """Equal embeddings must score equal on every path through BLAS, or rounding would hand out hits."""
-    vector = torch.nn.functional.normalize(torch.randn(1, width, generator=torch.Generator().manual_seed(n)), dim=1)
-    gallery = 331
-    found = ranks(
-        vector.expand(n, -1).contiguous(),
-        vector.expand(gallery, -1).contiguous(),
-        torch.arange(n),
-        torch.arange(gallery),
-        chunk=n - 1 or 1,
-    )
-    assert found.tolist() == [gallery] * n
-    assert recall_at(found, 10) == mrr_at(found, 10) == 0
+def test_suites_larger_than_a_tile_and_a_chunk_equal_the_definition(monkeypatch):
+    for place in (counting, scores, top):
+        monkeypatch.setattr(place, "TILE" if place is not top else "AT_ONCE", 500)
+    monkeypatch.setattr(counting, "WIDEST", 30)
+    problem = suite(71, 305)
+    for found, directed in zip(find_both(*problem, k=7), (problem, swapped(problem)), strict=True):
+        assert_naive_ranks(found, directed)
+        assert_naive_ranks(find(*directed, k=7, chunk=100), directed)
 
 
-def test_low_precision_around_us_changes_nothing():
-    torch.manual_seed(0)
-    queries, gallery, ids = torch.randn(50, 16), torch.randn(80, 16), torch.arange(80)
-    plain = ranks(queries, gallery, ids[:50], ids)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(ranks(queries, gallery, ids[:50], ids), plain)
+def assert_naive_ranks(found, problem):
+    """On data without ties, whose float32 scores need not equal double ones to the bit."""
+    wanted, ndcg = naive_found(*problem)
+    assert found.ranks.tolist() == wanted
+    assert found.ndcg.tolist() == pytest.approx(ndcg, abs=1e-12)
+    assert found.indices.tolist() == [order[:7] for order in naive_order(*problem)]
 
 
-def test_memory_is_bounded_by_the_chunk(monkeypatch):
-    """However many queries, scores are made a bounded number at a time."""
-    monkeypatch.setattr(module, "SCORES_AT_ONCE", 400)
-    seen = [len(scores) * scores.shape[1] for _, scores in module._scored(torch.randn(90, 4), torch.randn(40, 4), None)]
-    assert max(seen) <= 400 and sum(seen) == 3600
+def test_scores_that_do_not_fit_at_once_are_made_per_direction_with_the_same_result(monkeypatch):
+    problem = suite(50, 120)
+    whole = find_both(*problem, k=5)
+    monkeypatch.setattr(module, "WHOLE", 50 * 120 - 1)
+    monkeypatch.setattr(module, "scored_both_ways", None)
+    for one, other in zip(whole, find_both(*problem, k=5), strict=True):
+        assert torch.equal(one.ranks, other.ranks) and torch.equal(one.ndcg, other.ndcg)
+        assert torch.equal(one.indices, other.indices)
+        torch.testing.assert_close(one.scores, other.scores)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_types_are_ranked_as_their_float32_values_are(dtype):
+    texts, images, text_groups, image_groups = suite(40, 90)
+    given = texts.to(dtype), images.to(dtype), text_groups, image_groups
+    wide = given[0].float(), given[1].float(), text_groups, image_groups
+    for one, other in zip(find_both(*given, k=5), find_both(*wide, k=5), strict=True):
+        for tensor, same in zip(astuple(one), astuple(other), strict=True):
+            assert torch.equal(tensor, same)
+    assert torch.equal(find(*given).ranks, find(*wide).ranks)
+
+
+def test_embeddings_of_any_length_are_ranked_by_their_dot_products():
+    texts, images, text_groups, image_groups = suite(40, 90)
+    problem = texts * torch.linspace(1e-3, 1e3, 90)[:, None], images * 7, text_groups, image_groups
+    for found, directed in zip(find_both(*problem, k=7), (problem, swapped(problem)), strict=True):
+        assert_naive_ranks(found, directed)
+
+
+def test_one_item_against_one():
+    one, group = torch.ones(1, 4), torch.tensor([3])
+    for found in (*find_both(one, one, group, group, k=10), find(one, one, group, group, k=10)):
+        assert (found.ranks.tolist(), found.ndcg.tolist()) == ([1], [1.0])
+        assert (found.indices.tolist(), found.scores.tolist()) == ([[0]], [[4.0]])
+    for found in find_both(one, one, group, group + 1, k=10):
+        assert (found.ranks.tolist(), found.ndcg.tolist(), found.indices.tolist()) == ([0], [0.0], [[0]])
+
+
+def test_no_queries_find_nothing():
+    found = find(torch.ones(0, 4), torch.ones(3, 4), torch.arange(0), torch.arange(3), k=2)
+    assert [tuple(tensor.shape) for tensor in astuple(found)] == [(0,), (0,), (0, 2), (0, 2)]
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_what_training_sets_around_us_changes_nothing(mode):
+    problem = suite(300, 1000)
+    plain = find_both(*problem, k=5)
+    with mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        texts = problem[0].clone().requires_grad_(mode is torch.enable_grad)
+        around = find_both(texts, *problem[1:], k=5)
+    for one, other in zip(plain, around, strict=True):
+        for tensor, same in zip(astuple(one), astuple(other), strict=True):
+            assert torch.equal(tensor, same) and not same.requires_grad
+
+
+def test_ranks_and_lists_alone_are_those_of_find():
+    problem = suite(50, 120)
+    found = find(*problem, k=100)
+    assert torch.equal(ranks(*problem), found.ranks)
+    for one, other in zip(top_k(*problem), (found.indices, found.scores), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_figures_of_ranks():
@@ -116,15 +148,28 @@ def test_figures_of_ranks():
     assert recall_at(found, 1) == 0.25 and recall_at(found, 10) == 0.5
     assert mrr_at(found, 10) == pytest.approx((1 + 0.5) / 4)
     assert median_rank(torch.tensor([1, 2, 11, 5])) == 3.5
+    assert median_rank(torch.tensor([7, 1, 30])) == 7
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_not_finite_is_refused(value):
     broken = torch.ones(3, 2)
     broken[1, 1] = value
     ids = torch.arange(3)
     with pytest.raises(DataError, match=r"1 of 3 embeddings of the gallery are not finite .* row 1"):
         ranks(torch.ones(3, 2), broken, ids, ids)
+    with pytest.raises(DataError, match=r"1 of 3 embeddings of the queries are not finite .* row 1"):
+        find_both(broken, torch.ones(3, 2), ids, ids)
+
+
+def test_scores_beyond_float32_are_refused():
+    ids = torch.arange(3)
+    with pytest.raises(DataError, match=r"norms up to 1\.41e\+20 .* beyond float32: normalise them"):
+        find_both(torch.full((3, 2), 1e20), torch.full((3, 2), 1e20), ids, ids)
+    with pytest.raises(DataError, match="beyond float32"):
+        ranks(torch.full((3, 2), 3e38), torch.ones(3, 2), ids, ids)
+    with pytest.raises(DataError, match="beyond float32"):
+        ranks(torch.full((3, 2), 1e300, dtype=torch.float64), torch.full((3, 2), 1e-300), ids, ids)
 
 
 def test_shapes_that_do_not_fit_are_refused():
@@ -133,5 +178,12 @@ def test_shapes_that_do_not_fit_are_refused():
         ranks(torch.ones(3, 2), torch.ones(3, 4), ids, ids)
     with pytest.raises(DataError, match="gallery of a retrieval is empty"):
         ranks(torch.ones(3, 2), torch.ones(0, 2), ids, ids[:0])
+    for texts, images in ((3, 0), (0, 3)):
+        with pytest.raises(DataError, match="gallery of a retrieval is empty"):
+            find_both(torch.ones(texts, 2), torch.ones(images, 2), ids[:texts], ids[:images])
     with pytest.raises(DataError, match="groups"):
         ranks(torch.ones(3, 2), torch.ones(3, 2), ids[:2], ids)
+    with pytest.raises(DataError, match=r"names gallery item 0 or 3, but there are 3"):
+        find_pairs(torch.ones(3, 2), torch.ones(3, 2), torch.tensor([[0, 0], [1, 3]]))
+    with pytest.raises(DataError, match="named twice"):
+        find_pairs(torch.ones(3, 2), torch.ones(3, 2), torch.tensor([[0, 0], [1, 2], [0, 0]]))
