@@ -68,7 +68,7 @@ def cldr_names(languages: Sequence[str], sources: Sequence[Path] = ()) -> Names:
         if not files:
             raise DataError(f"{label} holds no annotations of CLDR; {HELP}.")
         licences: set[str] = set()
-        names = {}
+        names: dict[str, dict[str, str]] = {}
         for language in languages:
             names[language] = {}
             for locale in reversed(ancestry(language, files)):
