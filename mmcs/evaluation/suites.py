@@ -159,16 +159,23 @@ def _manifest(folder: str, access: Access) -> dict[str, Any]:
 
 def _by_reading(shards: Sequence[Shard], access: Access) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for batch in _caption_loader(shards, sizes(shards, access), access):
+    for batch in caption_loader(shards, sizes(shards, access), access):
         for captions in batch.get("captions", ()):
             for language, texts in captions.items():
                 counts[language] = counts.get(language, 0) + len(texts)
     return counts
 
 
-def _caption_loader(shards: Sequence[Shard], sizes_: Sequence[int], access: Access) -> StreamLoader:
-    stages: list[SampleStage] = [ReadSample(access=access, extensions=TEXT_EXTENSIONS), ParseSample()]
-    return StreamLoader(shards, sizes_, stages, batch_size=256, place=Place())
+def caption_loader(
+    shards: Sequence[Shard],
+    sizes_: Sequence[int],
+    access: Access,
+    languages: Sequence[str] | None = None,
+    num_workers: int = 0,
+) -> StreamLoader:
+    """The stream of captions alone, in ``languages`` (None: all): no picture is touched."""
+    stages: list[SampleStage] = [ReadSample(access=access, extensions=TEXT_EXTENSIONS), ParseSample(languages)]
+    return StreamLoader(shards, sizes_, stages, batch_size=256, num_workers=num_workers, place=Place())
 
 
 def evaluation_decoder(preprocess: Preprocess) -> DecodeImage:
@@ -219,5 +226,5 @@ def fill_suite(suite: Suite, locked: LockedFeatures, decode: DecodeImage, num_wo
     """Computes what locked trunks yield for a suite."""
     locked.fill_images(suite.shards, suite.sizes, decode, access=suite.access, num_workers=num_workers)
     by_language = CaptionsByLanguage(suite.languages)
-    loader = _caption_loader(suite.shards, suite.sizes, suite.access)
+    loader = caption_loader(suite.shards, suite.sizes, suite.access)
     locked.fill_texts(text for batch in loader for text in by_language(batch)["texts"][0])

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmcs.prepare import suite_commands
+from mmcs.prepare import beir_format, suite_commands
 
 if TYPE_CHECKING:
     from mmcs.prepare.layout import Layout
@@ -28,6 +28,7 @@ def register(commands: Any) -> None:
     _add_emoji(sets)
     _add_table(sets)
     suite_commands.register(sets, _tell)
+    beir_format.register(sets)
     _add_inspect(actions)
 
 

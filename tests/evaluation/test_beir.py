@@ -12,7 +12,7 @@ import pytest
 import pytrec_eval
 import torch
 from ir_measures import RR, R, nDCG
-from small_world import write_shard
+from small_world import COLOURS, SHAPES, write_shard
 from tiny_models import write_hf_model, write_own_model
 from torch.nn.functional import normalize
 
@@ -364,3 +364,30 @@ def test_the_command_evaluates_beside_a_suite_or_alone(tmp_path, world, capsys, 
     command[command.index("--suite") + 1] = f"tiny={tmp_path / 'shapes/test'}"
     assert main([*command, "--out", str(tmp_path / "third")]) == 2
     assert "both called 'tiny'" in capsys.readouterr().err
+
+
+def test_a_suites_captions_become_a_set_in_beirs_format(tmp_path, world, capsys):
+    write_shard(tmp_path / "test" / "00000.tar", [16, 20])
+    out = tmp_path / "de_en"
+    command = ["data", "prepare", "beir-format", str(tmp_path / "test"), "--query-language", "de"]
+    assert main([*command, "--document-language", "en", "--out", str(out)]) == 0
+    assert "40 queries in de, 40 documents in en, 80 judgments (test)" in capsys.readouterr().out
+    beir = open_beir(out, "x")
+    assert (beir.query_language, beir.document_language, beir.notes()) == ("de", "en", [])
+    texts = dict(zip(beir.document_ids, beir.document_texts(), strict=True))
+    for query, own in beir.judgments.items():
+        colour, shape = beir.queries[query].split()
+        english = next(
+            f"A {c} {s}."
+            for c, (de, *_) in COLOURS.items()
+            for s, (of, _) in SHAPES.items()
+            if (de, of) == (colour, shape)
+        )
+        assert own == {one: 1 for one, text in texts.items() if text == english} and len(own) == 2
+    assert main([*command, "--document-language", "de", "--out", str(tmp_path / "de_de")]) == 0
+    beir = open_beir(tmp_path / "de_de", "x")
+    assert all(len(own) == 1 and query not in own for query, own in beir.judgments.items())
+    assert set(beir.queries) == set(beir.document_ids), "a query's own document has its id, and is never found"
+    assert main([*command, "--document-language", "sw", "--out", str(tmp_path / "x")]) == 2
+    assert "has captions in de, en, fi, none in 'sw'" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
