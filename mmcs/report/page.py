@@ -100,7 +100,7 @@ def _title(comparison: Comparison) -> str:
     what = "find images" if comparison.suites else "find texts"
     if len(candidates) == 1:
         return f"Does “{candidates.pop()}” {what} better than “{base}”?"
-    return f"Which of {len(comparison.systems)} systems {what.replace('find', 'finds')} better than “{base}”?"
+    return f"Which of {len(candidates)} systems {what.replace('find', 'finds')} better than “{base}”?"
 
 
 def _contents(comparison: Comparison, parts: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -37,13 +37,10 @@ def suite_part(
     best = _best(comparison, part) if part.candidates else None
     if pictures is None:
         pictures = pictures_of(part.suite, [run for system in comparison.systems for run in system.runs])
-    home = {language: name for name, members in part.sets.items() for language in members}
     return {
         "suite": part,
         "id": f"suite{place}",
         "claims": [(claim, words.verdict(claim, part)) for claim in part.claims],
-        "home": home,
-        "sets": [name for name, members in part.sets.items() if name != "en" and len(members) > 1],
         "told": [_told(label, part) for label in part.candidates if label in part.verdicts],
         "n_tests": sum(map(len, part.verdicts.values())),
         "groups": _groups(part),
