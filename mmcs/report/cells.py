@@ -33,7 +33,8 @@ class Cell:
     """Figures of one system in one language or set: (value, low, high) per metric, 0…1.
 
     Attributes:
-        figures: of unfinished runs without nDCG, which a rank alone does not tell.
+        figures: of unfinished runs without nDCG, which a rank alone does not tell. One group alone gives the interval
+            [0, 1]: it tells nothing of others.
         spread: standard deviation of recall@10 over the seeds; None with one seed.
     """
 
@@ -56,9 +57,10 @@ def cells(answers: Answers, sets: Mapping[str, Sequence[str]], resamples: int = 
         own = mean_over_languages(samples[:, [languages.index(language) for language in members]])
         per_seed = np.mean([figures[language].mean(axis=1) for language in members], axis=0)  # (seeds, metrics)
         values = per_seed.mean(axis=0)
+        one = len({group for language in members for group in answers[language][0].groups}) < 2  # nothing to resample
         found[name] = Cell(
             figures={
-                metric: (float(values[place]), *interval(own[:, place]))
+                metric: (float(values[place]), *((0.0, 1.0) if one else interval(own[:, place])))
                 for place, metric in enumerate(METRICS)
                 if np.isfinite(values[place])
             },

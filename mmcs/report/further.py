@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from mmcs.evaluation.direct import is_direct
 from mmcs.evaluation.mixed import SETTING as MLIR
@@ -174,15 +175,15 @@ def _pick(values: Mapping[str, Mapping[str, Cell]], name: str, metric: str) -> d
 def _of_rows(members: Sequence[About], systems: Sequence[System]) -> Iterator[Further]:
     """Figures that are none of single queries: of several seeds the mean, and the widest bounds of their intervals."""
     per_query = {*METRICS, MEDIAN_RANK, *(f"{LOSS}{metric}" for metric in METRICS)}
-    places = {tuple(about.as_dict().items()): about for about in members}
-    found: dict[tuple[About, str, str], dict[str, list[dict]]] = {}
+    abouts = {tuple(about.as_dict().values()): about for about in members}
+    keys = list(members[0].as_dict())
+    found: dict[tuple[About, str, str], dict[str, list[dict[str, Any]]]] = {}
     for system in systems:
-        for run in system.runs:
-            for row in run.results["rows"]:
-                about = places.get(tuple((key, row.get(key)) for key in members[0].as_dict()))
-                if about is not None and row["metric"] not in per_query:
-                    key = (about, row["metric"], row.get("language", about.language))
-                    found.setdefault(key, {}).setdefault(system.label, []).append(row)
+        for row in (row for run in system.runs for row in run.results["rows"] if row["metric"] not in per_query):
+            about = abouts.get(tuple(row.get(key) for key in keys))
+            if about is not None:
+                key = (about, row["metric"], row.get("language", about.language))
+                found.setdefault(key, {}).setdefault(system.label, []).append(row)
     for (about, metric, language), rows in found.items():
         one = next(iter(rows.values()))[0]
         yield Further(
@@ -196,6 +197,6 @@ def _of_rows(members: Sequence[About], systems: Sequence[System]) -> Iterator[Fu
         )
 
 
-def _over_seeds(rows: Sequence[Mapping]) -> Figure:
+def _over_seeds(rows: Sequence[Mapping[str, Any]]) -> Figure:
     values, bounds = [row["value"] for row in rows], [row["ci95"] for row in rows]
     return sum(values) / len(values), min(low for low, _ in bounds), max(high for _, high in bounds)

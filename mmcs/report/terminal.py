@@ -18,7 +18,7 @@ from mmcs.report.further_words import TITLES, further_figure, further_title
 from mmcs.report.language_verdicts import OPEN, LanguageVerdict
 from mmcs.report.names import SETS, language_name
 from mmcs.report.terms import ALL
-from mmcs.report.words import basis, p_text, points, summary, verdict
+from mmcs.report.words import UNCORRECTED, basis, p_text, points, significance_note, summary, verdict
 
 STYLES = {"good": "green", "bad": "red", "open": "yellow"}
 MARKS = {"helps": (" ▲", "green"), "hurts": (" ▼", "red"), OPEN: ("  ", "")}
@@ -90,27 +90,32 @@ def _figures(comparison: Comparison, part: SuiteComparison) -> Table:
 def _claims(part: SuiteComparison) -> Iterator[Table | Text]:
     """One line per claim, under a line for each pair of systems."""
     yield Text(
-        "\nClaims: differences in points of recall@10 [95 % interval]. p: paired t-test, corrected for "
-        f"{part.claims[0].n_claims} claims (English: of a loss of 1 point or more); then as it is, and by randomisation."
+        "\nClaims: differences in points of recall@10 [95 % interval]. p: paired t-test (English: of a loss of 1 point or "
+        f"more), corrected for {part.claims[0].n_claims} claims; p alone: as it is; rand.: paired randomisation test, as it is."
     )
     for pair in dict.fromkeys((claim.first, claim.second) for claim in part.claims):
-        own = [claim for claim in part.claims if (claim.first, claim.second) == pair]
-        table = Table(
-            title=" against ".join(pair), title_justify="left", title_style="bold", box=None, show_header=False
-        )
-        for width, justify in ((20, "left"), (20, "right"), (7, "right"), (7, "right"), (7, "right"), (None, "left")):
-            table.add_column(justify=justify, min_width=width)  # type: ignore[arg-type]
-        for claim in own:
+        table = _fixed(" against ".join(pair))
+        for claim in (claim for claim in part.claims if (claim.first, claim.second) == pair):
             found = verdict(claim, part)
-            table.add_row(
-                _short(claim.of, part),
-                points(claim.difference),
-                p_text(claim.corrected),
-                p_text(claim.p_value),
-                p_text(claim.difference.p_randomisation),
-                Text(found.answer, style=STYLES[found.kind]),
-            )
+            answer = Text(found.answer.replace(UNCORRECTED, "*"), style=STYLES[found.kind])
+            ours, theirs = p_text(claim.p_value), p_text(claim.difference.p_randomisation)
+            randomised = "" if claim.not_lost else theirs  # it asks whether English differs, not whether it is lost
+            difference = points(claim.difference)
+            table.add_row(_short(claim.of, part), difference, p_text(claim.corrected), ours, randomised, answer)
         yield table
+    if any(significance_note(claim) for claim in part.claims):
+        yield Text("* not significant after correction", style="dim")
+
+
+def _fixed(title: str) -> Table:
+    """Columns as wide in every table of claims."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
+    table.add_column("", width=19)
+    table.add_column("difference", justify="right", width=20)
+    for name in ("p corr.", "p", "rand."):
+        table.add_column(name, justify="right", width=7)
+    table.add_column("answer", overflow="fold")
+    return table
 
 
 def _verdicts(label: str, part: SuiteComparison) -> Table:

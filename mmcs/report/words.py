@@ -6,6 +6,7 @@ The words follow the 95 % intervals, and say so where a p-value does not stand t
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,13 @@ from mmcs.retrieval.languages import ENGLISH
 
 SIGNIFICANT = 0.05
 NO_BREAK = "\u00a0"
+ENGLISH_SAID = {  # what stands the correction, and what does not
+    "gains": ("gains", "may gain"),
+    "hurt": ("is hurt", "may be hurt"),
+    "not hurt": ("is not hurt", "may be unhurt"),
+    "loses less than 1 point": ("loses less than 1 point", "may lose less than 1 point"),
+}
+UNCORRECTED = ", uncorrected"  # behind an answer that does not stand the correction
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ def verdict(claim: Claim, part: SuiteComparison) -> Verdict:
         question = f"Better{than} for the {set_title(claim.of, part)}?"
         kind, answer = _better(claim.difference, "yes", "no, worse", "no difference")
     return (
-        Verdict("open", question, f"{answer}, uncorrected")
+        Verdict("open", question, f"{answer}{UNCORRECTED}")
         if significance_note(claim)
         else Verdict(kind, question, answer)
     )
@@ -80,7 +88,9 @@ def points(difference: Difference) -> str:
 
 
 def signed(value: float) -> str:
-    """A share as points with its sign, a true minus included; nothing is ``0.0``."""
+    """A share as points with its sign, a true minus included; nothing is ``0.0``, what is unbounded ``∞``."""
+    if math.isinf(value):
+        return "+∞" if value > 0 else "−∞"
     text = f"{100 * value:+.1f}"
     return "0.0" if float(text) == 0 else text.replace("-", "−")
 
@@ -175,25 +185,27 @@ def _capital(label: str) -> str:
 
 
 def _figures(claim: Claim) -> str:
-    note = significance_note(claim)
-    if note:
-        return f"({points(claim.difference)} points, {note})"
-    if answered(claim):
-        return f"({points(claim.difference)} points, significant after correction)"
-    return f"({points(claim.difference)} points)"
+    note = significance_note(claim) or ("significant after correction" if answered(claim) else "")
+    return f"({points(claim.difference)} points{f', {note}' if note else ''})"
 
 
 def _answer(claim: Claim, part: SuiteComparison) -> str:
+    """What does not stand the correction only *may* be."""
     figures = _figures(claim)
+    may = "may " if significance_note(claim) else ""
     if claim.of == ENGLISH:
         _, word = _english(claim)
-        if word != "cannot tell":
-            return f"English {'' if word.startswith(('gains', 'loses')) else 'is '}{word} {figures}"
-        lost = f"{-100 * claim.difference.low:.1f}"
-        return f"whether English is kept one cannot tell, a loss of {lost} points is not excluded {figures}"
+        if word == "cannot tell":
+            lost = signed(-claim.difference.low).removeprefix("+")
+            return f"whether English is kept one cannot tell, a loss of {lost} points is not excluded {figures}"
+        return f"English {ENGLISH_SAID[word][bool(may)]} {figures}"
     title = set_title(claim.of, part)
-    _, word = _better(claim.difference, "helps", "hurts", "makes no difference for")
-    return f"it {word} the {title} {figures}" if word != "cannot tell" else f"for the {title} one cannot tell {figures}"
+    _, word = _better(
+        claim.difference, "help" if may else "helps", "hurt" if may else "hurts", "makes no difference for"
+    )
+    if word == "cannot tell":
+        return f"for the {title} one cannot tell {figures}"
+    return f"it {may}{word} the {title} {figures}"
 
 
 def _control_sentence(claim: Claim, part: SuiteComparison) -> str:
@@ -202,7 +214,7 @@ def _control_sentence(claim: Claim, part: SuiteComparison) -> str:
     _, word = _better(claim.difference, "better than", "worse than", "no better than")
     if word == "cannot tell":
         return f"{where} one cannot tell whether it is better than “{claim.second}” {figures}."
-    return f"{where} it is {word} “{claim.second}” {figures}."
+    return f"{where} it {'may be' if significance_note(claim) else 'is'} {word} “{claim.second}” {figures}."
 
 
 def _better(difference: Difference, yes: str, no: str, same: str) -> tuple[str, str]:
