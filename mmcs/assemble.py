@@ -151,7 +151,7 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
         FillFeatures(),
         instantiate(config["callbacks"]["drops"], max_bad_share=config["data"]["max_bad_share"]),
         instantiate(config["callbacks"]["preview"], languages=captions.languages),
-        instantiate(config["callbacks"]["recall"], suites={suite.name: suite.languages for suite in val}, seen=seen),
+        _instantiated(config["callbacks"]["recall"], "callbacks.recall", _partial_=True)(val, seen),
         instantiate(config["callbacks"]["throughput"]),
         _instantiated(config["callbacks"]["ema"], "callbacks.ema"),
         LearningRateMonitor("step"),

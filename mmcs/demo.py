@@ -146,14 +146,16 @@ def report_and_export(configs: dict[str, dict[str, Any]], out: Path, data: Path,
     """The page, the summary, and the best run (mean non-English recall@10 in validation) as an OpenCLIP folder."""
     from rich.console import Console
 
+    from mmcs.evaluation.pictures import Pictures
     from mmcs.export.card import model_card
     from mmcs.export.open_clip import export_open_clip
     from mmcs.model.checkpoint import load_model
     from mmcs.report.compare import compare
     from mmcs.report.terminal import show
+    from mmcs.stream.sources import expand
 
     runs = [out / arm for arm in configs]
-    images = pictures([data / name / "test" for name in sets])
+    images = Pictures(expand([str(data / name / "test") for name in sets]))
     comparison = compare(runs, out=out / "report.html", pictures=images, notes=NOTES)
     show(comparison, Console(markup=False))
     best = "two_view" if "two_view" in configs else "zero_shot"
@@ -162,32 +164,6 @@ def report_and_export(configs: dict[str, dict[str, Any]], out: Path, data: Path,
     card = model_card(loaded.towers, f"mmcs demo: {best}", loaded.config, loaded.run_folder)
     export_open_clip(loaded.towers, out / "export", card=card)
     return best
-
-
-def pictures(folders: Sequence[Path]) -> Any:
-    """Image id -> the encoded image of a suite's shards, for the page's examples."""
-    from mmcs.stream.read import IMAGE_EXTENSIONS
-    from mmcs.stream.sources import expand
-    from mmcs.stream.tar import index_shard
-
-    places = {}
-    for shard in expand([str(folder) for folder in folders]):
-        index = index_shard(shard.path)
-        for number, key in enumerate(index.keys):
-            members = index.members(number)
-            found = next((members[name] for name in IMAGE_EXTENSIONS if name in members), None)
-            if found is not None:
-                places[f"{shard.label}/{key}"] = (shard.path, found)
-
-    def picture(image_id: str) -> bytes | None:
-        if image_id not in places:
-            return None
-        shard, (offset, size) = places[image_id]
-        with Path(shard).open("rb") as tar:
-            tar.seek(offset)
-            return tar.read(size)
-
-    return picture
 
 
 def say(line: str) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from mmcs.callbacks.gathered import of_all_ranks
 from mmcs.errors import DataError
 from mmcs.files import atomic_file
 from mmcs.stream.drops import CAUSES, DropCounter
-from mmcs.stream.order import Place
 
 _SECONDS = 60.0  # between two lines of the log, and two writings of the file
 _STEPS = 50  # between two looks where Lightning logs nothing
@@ -89,7 +89,7 @@ class DropReport(Callback):
     def _look(self) -> None:
         """Adds what all ranks have counted since the last look."""
         own, self._own = self._own.state_dict(), DropCounter()
-        for state in _of_all_ranks(own):
+        for state in of_all_ranks(own):
             self.counter.merge(state)
 
     def _check(self, trainer: Trainer, final: bool = False) -> None:
@@ -129,14 +129,3 @@ class DropReport(Callback):
             report = {"epoch": self.epoch, **self.counter.report(self.max_bad_share)}
             with atomic_file(Path(trainer.default_root_dir) / "drops.json") as path:
                 path.write_text(json.dumps(report, indent=1), encoding="utf-8")
-
-
-def _of_all_ranks(state: dict[str, Any]) -> list[dict[str, Any]]:
-    from torch import distributed
-
-    place = Place.here()
-    if place.world_size == 1:
-        return [state]
-    states: list[Any] = [None] * place.world_size
-    distributed.all_gather_object(states, state)
-    return states

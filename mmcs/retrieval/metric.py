@@ -6,7 +6,7 @@ The counting lives in ``ranks``; names of means in ``languages``. The recall cal
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from mmcs.errors import DataError
-from mmcs.retrieval.ranks import ranks, recall_at
+from mmcs.retrieval.ranks import ranks, recall_at, top_k
 
 _STATES = {
     "image_embeddings": torch.float32,
@@ -26,6 +26,98 @@ _STATES = {
     "text_ids": torch.int64,
     "text_codes": torch.int64,
 }
+
+
+class Items(NamedTuple):
+    """Images, or texts, each once: ``embeddings`` (N, D) float32 of length 1, ``groups``, ``ids`` and ``codes`` (N,) int64; in
+    the order of codes (of a text's language; 0 for images), then ids.
+    """
+
+    embeddings: Tensor
+    groups: Tensor
+    ids: Tensor
+    codes: Tensor
+
+    def of(self, code: int) -> Items:
+        """Those of one language."""
+        own = self.codes == code
+        return Items(*(values[own] for values in self))
+
+
+class QueryRanks(NamedTuple):
+    """The queries of one language and direction in the order of their ids: ``ids``, ``groups`` and ``ranks`` (N,) int64, 1 is
+    best.
+    """
+
+    ids: Tensor
+    groups: Tensor
+    ranks: Tensor
+
+
+class Best(NamedTuple):
+    """What one text finds: the ``rank`` of its best image, the ``ids`` of the first K images, and which are ``right``."""
+
+    rank: int
+    ids: list[int]
+    right: list[bool]
+
+
+class Retrieval:
+    """A whole suite, ranked once in every language and direction: all figures come of this.
+
+    Attributes:
+        queries: by (language, "image_retrieval" | "text_retrieval"); a pair without a query is left out.
+        images: how many images are searched.
+    """
+
+    # No dataclass: torchmetrics would squeeze the tensors of one, and a language may have a single query.
+
+    def __init__(self, images: Items, texts: Items, languages: Sequence[str]) -> None:
+        self._images, self._texts = images, texts
+        self._codes = {language: code for code, language in enumerate(languages)}
+        self.images = len(images.ids)
+        self.queries: dict[tuple[str, str], QueryRanks] = {}
+        for language, code in self._codes.items():
+            own = texts.of(code)
+            if not len(images.ids) or not len(own.ids):
+                continue
+            for task, asking, asked in (("image_retrieval", own, images), ("text_retrieval", images, own)):
+                found = ranks(asking.embeddings, asked.embeddings, asking.groups, asked.groups)
+                if (found > 0).any():
+                    kept = (values[found > 0] for values in (asking.ids, asking.groups, found))
+                    self.queries[language, task] = QueryRanks(*kept)
+
+    def recalls(self, ks: Sequence[int]) -> dict[str, dict[str, float]]:
+        """``{language: {"image_retrieval_recall@1": …, "text_retrieval_recall@10": …}}``, 0…1."""
+        figures: dict[str, dict[str, float]] = {}
+        for (language, task), own in self.queries.items():
+            figures.setdefault(language, {}).update({f"{task}_recall@{k}": recall_at(own.ranks, k) for k in ks})
+        return figures
+
+    def best(self, language: str, ids: Sequence[int], k: int) -> list[Best]:
+        """What texts of a language find among the images.
+
+        Args:
+            ids: of the texts. k: images of each; a smaller gallery is given whole.
+
+        Raises:
+            KeyError: one of them is no query of image retrieval.
+        """
+        own, texts, images = (
+            self.queries[language, "image_retrieval"],
+            self._texts.of(self._codes[language]),
+            self._images,
+        )
+        asked = torch.tensor(ids, dtype=torch.int64, device=own.ids.device)
+        if not torch.isin(asked, own.ids).all():
+            raise KeyError(f"not all of {list(ids)} are queries in {language}")
+        rows = torch.searchsorted(texts.ids, asked)
+        groups = texts.groups[rows]
+        columns, _ = top_k(texts.embeddings[rows], images.embeddings, groups, images.groups, k=k)
+        places = own.ranks[torch.searchsorted(own.ids, asked)].tolist()
+        right = images.groups[columns] == groups[:, None]
+        found = zip(places, images.ids[columns].tolist(), right.tolist(), strict=True)
+        return [Best(*one) for one in found]
 
 
 class RetrievalRecall(Metric):
@@ -40,7 +132,8 @@ class RetrievalRecall(Metric):
         ks: cut-offs.
 
     ``compute`` returns ``{language: {"image_retrieval_recall@1": …, "text_retrieval_recall@10": …}}`` with values
-    0…1, the same on every rank. A language of which no text has an image is left out.
+    0…1, the same on every rank, whatever the number of ranks. A language of which no text has an image is left out.
+    ``retrieval`` gives what the figures are counted from, query by query.
     """
 
     full_state_update = False
@@ -49,6 +142,7 @@ class RetrievalRecall(Metric):
         super().__init__(**kwargs)
         self.languages = list(languages)
         self.ks = tuple(ks)
+        self._retrieval: Retrieval | None = None
         for name in _STATES:
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
@@ -75,41 +169,35 @@ class RetrievalRecall(Metric):
             getattr(self, name).append(values.to(self.device, _STATES[name]))
 
     def compute(self) -> dict[str, dict[str, float]]:
-        images, image_groups, _ = self._unique("image")
-        texts, text_groups, codes = self._unique("text")
-        result = {}
-        for code, language in enumerate(self.languages):
-            own = codes == code
-            if len(images) == 0 or not own.any():
-                continue
-            directions = {
-                "image_retrieval": ranks(texts[own], images, text_groups[own], image_groups),
-                "text_retrieval": ranks(images, texts[own], image_groups, text_groups[own]),
-            }
-            figures = {
-                f"{task}_recall@{k}": recall_at(found[found > 0], k)
-                for task, found in directions.items()
-                if (found > 0).any()
-                for k in self.ks
-            }
-            if figures:
-                result[language] = figures
-        return result
+        self._retrieval = Retrieval(self._unique("image"), self._unique("text"), self.languages)
+        return self._retrieval.recalls(self.ks)
 
-    def _unique(self, kind: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalised embeddings (N, D), groups (N,) and language codes (N,), each id once: the first that came."""
+    def retrieval(self) -> Retrieval:
+        """What ``compute`` counts its figures from, ranked once for both; on every rank the same. All ranks must ask."""
+        self.compute()  # kept by torchmetrics until the next update or reset
+        assert self._retrieval is not None
+        return self._retrieval
+
+    def reset(self) -> None:
+        """Forgets all items, and the retrieval with its embeddings."""
+        super().reset()
+        self._retrieval = None
+
+    def _unique(self, kind: str) -> Items:
+        """Each id of a language once: the first that came."""
         ids = self._whole(f"{kind}_ids")
         groups = self._whole(f"{kind}_groups")
         embeddings = self._whole(f"{kind}_embeddings")
         codes = self._whole("text_codes") if kind == "text" else torch.zeros_like(ids)
         if len(ids) == 0:
-            return embeddings.view(0, 1), groups, codes
-        keys, inverse = torch.stack([codes, ids], dim=1).unique(dim=0, return_inverse=True)
+            return Items(embeddings.view(0, 1), groups, ids, codes)
+        keys, inverse = torch.stack([codes, ids], dim=1).unique(dim=0, return_inverse=True)  # in rising order
         place = torch.arange(len(ids), device=ids.device)
-        first = place.new_full((len(keys),), len(ids)).scatter_reduce_(0, inverse, place, "amin").sort().values
-        if not torch.equal(groups[first][torch.argsort(inverse[first])][inverse], groups):
+        first = place.new_full((len(keys),), len(ids)).scatter_reduce_(0, inverse, place, "amin")
+        if not torch.equal(groups[first][inverse], groups):
             raise DataError(f"two {kind}s of one id lie in different groups: ids must tell the items of a suite apart.")
-        return normalize(embeddings.view(len(ids), -1)[first], dim=1), groups[first], codes[first]
+        unit = normalize(embeddings.view(len(ids), -1)[first], dim=1)
+        return Items(unit, groups[first], ids[first], codes[first])
 
     def _whole(self, name: str) -> Tensor:
         value = getattr(self, name)

@@ -1,4 +1,4 @@
-"""The Metric equals ranks on the whole suite, on one process and on two real ones with uneven, doubled parts."""
+"""The Metric equals ranks on the whole suite, on one process and on several real ones with uneven, doubled parts."""
 
 from __future__ import annotations
 
@@ -64,28 +64,98 @@ def test_one_process_equals_the_pure_functions_and_doubles_count_once():
     assert metric.compute() == expected()
 
 
-def _rank(rank, folder, cases):
+def listed(metric):
+    """All queries of a metric, in plain lists."""
+    found = metric.retrieval().queries
+    return {"/".join(key): [values.tolist() for values in queries] for key, queries in found.items()}
+
+
+def test_queries_are_given_one_by_one_in_the_order_of_their_ids():
+    images, image_groups, texts, text_groups, codes = suite()
+    images, texts = torch.nn.functional.normalize(images, dim=1), torch.nn.functional.normalize(texts, dim=1)
+    metric = RetrievalRecall(LANGUAGES)
+    feed(metric, torch.arange(N).flip(0), torch.arange(75).flip(0))
+    for code, language in enumerate(LANGUAGES):
+        own = codes == code
+        for task, asking, asked in (
+            ("image_retrieval", (texts[own], text_groups[own], torch.arange(75)[own]), (images, image_groups)),
+            ("text_retrieval", (images, image_groups, torch.arange(N)), (texts[own], text_groups[own])),
+        ):
+            scores = asking[0] @ asked[0].T
+            right = asking[1][:, None] == asked[1]
+            best = scores.masked_fill(~right, -2).max(1, keepdim=True).values
+            found = 1 + ((scores >= best) & ~right).sum(1)
+            is_query = right.any(1)
+            queries = metric.retrieval().queries[language, task]
+            assert queries.ids.tolist() == asking[2][is_query].tolist()
+            assert queries.groups.tolist() == asking[1][is_query].tolist()
+            assert queries.ranks.tolist() == found[is_query].tolist()
+
+
+def test_a_single_query_stays_a_list_of_one():
+    metric = RetrievalRecall(["en"])
+    metric.update("image", torch.eye(3), torch.arange(3), torch.arange(3))
+    metric.update("text", torch.eye(3)[:1], torch.tensor([2]), torch.tensor([9]), torch.tensor([0]))
+    assert metric.compute()["en"]["image_retrieval_recall@1"] == 0.0  # it lies at the first image; the second ties
+    assert listed(metric) == {"en/image_retrieval": [[9], [2], [3]], "en/text_retrieval": [[2], [2], [1]]}
+
+
+def test_the_first_images_of_a_text_stand_at_the_place_that_its_rank_says():
+    images, image_groups, texts, text_groups, _ = suite()
+    images, texts = torch.nn.functional.normalize(images, dim=1), torch.nn.functional.normalize(texts, dim=1)
+    metric = RetrievalRecall(LANGUAGES)
+    feed(metric, torch.arange(N), torch.arange(75))
+    asked = [47, 30, 59]  # all German
+    for number, best in zip(asked, metric.retrieval().best("de", asked, k=7), strict=True):
+        order = (images @ texts[number]).argsort(descending=True)[:7]
+        assert best.ids == order.tolist()
+        assert best.right == (image_groups[order] == text_groups[number]).tolist()
+        assert best.rank == best.right.index(True) + 1 if any(best.right) else best.rank > 7
+    assert len(metric.retrieval().best("de", asked, k=99)[0].ids) == N
+    with pytest.raises(KeyError, match="queries in de"):
+        metric.retrieval().best("de", [2], k=7)  # English
+
+
+def test_ranks_are_counted_once_and_forgotten_with_their_items():
+    metric = RetrievalRecall(LANGUAGES)
+    feed(metric, torch.arange(N), torch.arange(75))
+    first = metric.retrieval()
+    assert metric.compute() == expected() and metric.retrieval() is first
+    metric.reset()
+    feed(metric, torch.arange(N), torch.arange(60))
+    assert metric.retrieval() is not first and {language for language, _ in metric.retrieval().queries} == {"en", "de"}
+
+
+def _rank(rank, folder, cases, processes):
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+    distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=processes)
     for name, split in cases.items():
         metric = RetrievalRecall(LANGUAGES)
         feed(metric, *split[rank])
-        Path(folder, f"{name}.{rank}.json").write_text(json.dumps(metric.compute()))
+        Path(folder, f"{name}.{rank}.json").write_text(json.dumps([metric.compute(), listed(metric)]))
     distributed.destroy_process_group()
 
 
-def test_two_processes_with_uneven_and_doubled_parts_equal_one(tmp_path):
-    """Rank 1 gets a third, padded with items of rank 0; in the second case it sees no text at all."""
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_with_uneven_and_doubled_parts_equal_one(tmp_path, processes):
+    """One rank's part is padded with items of another; in the second case one rank sees no text, and another no image."""
     padded = torch.cat([torch.arange(28, N), torch.arange(9)])
+    nothing = torch.arange(0)
     cases = {
         "uneven": [(torch.arange(28), torch.arange(50)), (padded, torch.arange(44, 75))],
-        "empty": [(torch.arange(5), torch.arange(75)), (torch.arange(5, N), torch.arange(0))],
+        "empty": [(torch.arange(5), torch.arange(75)), (torch.arange(5, N), nothing)],
     }
+    if processes == 3:  # one more between the two, and one that sees nothing at all
+        cases["uneven"].insert(1, (torch.arange(25, 31), torch.arange(48, 49)))
+        cases["empty"].insert(0, (nothing, nothing))
     multiprocessing.set_forkserver_preload(["mmcs.retrieval.metric"])  # import torchmetrics once, not once per rank
-    mp.start_processes(_rank, (str(tmp_path), cases), nprocs=2, start_method="forkserver")
+    arguments = (str(tmp_path), cases, processes)
+    mp.start_processes(_rank, arguments, nprocs=processes, start_method="forkserver")
+    one = RetrievalRecall(LANGUAGES)
+    feed(one, torch.arange(N), torch.arange(75))
     for name in cases:
-        for rank in range(2):
-            assert json.loads((tmp_path / f"{name}.{rank}.json").read_text()) == expected()
+        for rank in range(processes):
+            assert json.loads((tmp_path / f"{name}.{rank}.json").read_text()) == [expected(), listed(one)]
 
 
 def test_languages_without_texts_are_left_out_and_misuse_is_refused():
