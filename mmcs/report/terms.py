@@ -69,7 +69,7 @@ def read_terms(path: Path) -> list[Term]:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
-        language, found, text = line.partition("\t") if "\t" in line.strip() else ("", "", line)
+        language, found, text = line.partition("\t") if "\t" in line else ("", "", line)
         text = text.strip()
         if (found and not _TAG.fullmatch(language.strip())) or "\t" in text or not text:
             raise DataError(
