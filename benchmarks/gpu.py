@@ -23,7 +23,7 @@ from benchmarks.gpu_jobs import Setting, do
 from benchmarks.random_models import write_models
 from mmcs.files import atomic_file
 
-PARTS = ("step", "largest", "loss")
+PARTS = ("recall", "loss", "step", "largest")
 PEER = "open_clip's trainer"
 PACKAGES = ("torch", "open_clip_torch", "transformers", "lightning")
 #: Dense bfloat16 TFLOP/s by the maker's data sheets; the longest name that a device's begins with holds.
@@ -50,8 +50,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured: ``batch_size`` of the steps, matrices of the peak, samples of the loss, the largest batch tried;
-    ``failed``: jobs that did not end well, for another reason than memory.
+    """How much is measured: ``batch_size`` of the steps, matrices of the peak, samples of the loss, the largest batch tried, the
+    languages, texts of each and images of the suite whose recall is taken; ``failed``: jobs that did not end well, for another reason than memory.
     """
 
     device: str
@@ -64,6 +64,7 @@ class Plan:
     loss: tuple[int, ...]
     chunk: int
     most: int
+    suite: tuple[int, int, int]
     failed: list[str] = field(default_factory=list)
 
     @classmethod
@@ -71,8 +72,8 @@ class Plan:
         """That of a GPU (``quick``: one round, without torch.compile), or tiny for a trial on a CPU."""
         uncompiled = tuple(name for name, how in VARIANTS.items() if "compiled" not in how)
         if device == "cpu":
-            return cls(device, 1, 4, 1, 8, uncompiled, 256, (256,), 4, 8)
-        whole = cls(device, 3, 45, 10, 512, tuple(VARIANTS), 8_192, (32_768, 131_072), 256, 65_536)
+            return cls(device, 1, 4, 1, 8, uncompiled, 256, (256,), 4, 8, (2, 60, 30))
+        whole = cls(device, 3, 45, 10, 512, tuple(VARIANTS), 8_192, (32_768, 131_072), 256, 65_536, (36, 7_250, 3_600))
         quicker = replace(whole, rounds=1, steps=25, variants=uncompiled, loss=(32_768,), most=4_096)
         return quicker if quick else whole
 
@@ -107,7 +108,7 @@ def main() -> int:
         told = {**machine(asked.device), "failed": plan.failed, "rows": rows}
         out = asked.out or (Path(__file__).parent / "gpu.json" if asked.device == "cuda" else None)
         for part in (asked.only,) if asked.only else PARTS:
-            rows += {"step": steps, "largest": largest, "loss": losses}[part](plan, models)
+            rows += {"step": steps, "largest": largest, "loss": losses, "recall": recalls}[part](plan, models)
             if out:  # after every part, since a whole run takes long
                 with atomic_file(out) as path:
                     path.write_text(json.dumps(told, indent=1) + "\n")
@@ -181,6 +182,18 @@ def losses(plan: Plan, models: dict[str, Path]) -> list[dict[str, Any]]:
             rows.append(row(f"{name}_time", [ours.get("seconds")], [peer.get("seconds")], "s", peer_name))
             rows.append(row(f"{name}_memory", [ours.get("gib")], [peer.get("gib")], "GiB", peer_name))
     return rows
+
+
+def recalls(plan: Plan, models: dict[str, Path]) -> list[dict[str, Any]]:
+    """Time and memory of all retrieval figures of a suite the size of XM3600 against the bare product of its scores."""
+    languages, texts, images = plan.suite
+    same = {"languages": languages, "texts": texts, "images": images, "width": 512, "device": plan.device}
+    ours, product = (_job(plan, "recall", whose=whose, **same) for whose in ("ours", "product"))
+    what = f"the float32 product alone, {languages} languages of {texts} texts, {images} images"
+    return [
+        row("gpu_recall_time", [ours.get("seconds")], [product.get("seconds")], "s", what),
+        row("gpu_recall_memory", [ours.get("gib")], [product.get("gib")], "GiB", what),
+    ]
 
 
 def _lacking(ours: list[dict[str, Any]], peer: list[dict[str, Any]]) -> str:

@@ -282,8 +282,36 @@ def loss(whose: str, samples: int, width: int, device: str, autocast: bool) -> d
     return {"seconds": seconds, "gib": (torch.cuda.max_memory_allocated() - before) / 2**30}
 
 
+def recall(whose: str, languages: int, texts: int, images: int, width: int, device: str) -> dict[str, Any]:
+    """Seconds of all figures of both directions in every language ("ours"), or of the bare product of the scores, and the GiB
+    that it takes beyond the embeddings (None without a GPU).
+    """
+    from mmcs.retrieval.ranks import find_both
+
+    draw = torch.Generator(device).manual_seed(0)
+    rows = (texts * languages, images)
+    captions, pictures = (normalize(torch.randn(n, width, device=device, generator=draw), dim=1) for n in rows)
+    owners, owned = torch.arange(texts, device=device) % images, torch.arange(images, device=device)
+
+    def once() -> None:
+        for own in captions.split(texts):
+            if whose == "ours":
+                find_both(own, pictures, owners, owned)
+            else:
+                own @ pictures.T
+
+    torch.set_float32_matmul_precision("highest")
+    seconds = _seconds(once, device, repeats=3)
+    if device != "cuda":
+        return {"seconds": seconds, "gib": None}
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    once()
+    return {"seconds": seconds, "gib": (torch.cuda.max_memory_allocated() - before) / 2**30}
+
+
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {
-    job.__name__: job for job in (ours, open_clip, flops, peak, largest_of_ours, largest_of_open_clip, loss)
+    job.__name__: job for job in (ours, open_clip, flops, peak, largest_of_ours, largest_of_open_clip, loss, recall)
 }
 
 
