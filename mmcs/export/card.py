@@ -189,6 +189,9 @@ def _lexicon_table(headers: list[dict[str, Any]]) -> str:
 
 
 def _result_tables(results: dict[str, Any] | None) -> str:
+    """Plain retrieval per language, and what must be said beside it; other settings stand in results.json alone."""
+    from mmcs.evaluation.direct import is_direct
+
     if results is None:
         return "## Results\n\nNot evaluated by the run that was exported."
     intro = (
@@ -196,15 +199,12 @@ def _result_tables(results: dict[str, Any] | None) -> str:
         f"seed {results.get('seed')}. A caption's language is on the left; `seen` are languages with a lexicon in training."
     )
     tables = []
-    places = dict.fromkeys((row["suite"], row["split"], row["protocol"]) for row in results["rows"])
-    for suite, split, protocol in places:
-        rows = [
-            row
-            for row in results["rows"]
-            if (row["suite"], row["split"], row["protocol"]) == (suite, split, protocol)
-            and row.get("query_transform") is None
-        ]
-        tables.append(f"### {suite}, {split} split, protocol `{protocol}`\n\n{_language_table(rows)}")
+    direct = [row for row in results["rows"] if is_direct(row)]
+    for suite, split, protocol in dict.fromkeys((row["suite"], row["split"], row["protocol"]) for row in direct):
+        rows = [row for row in direct if (row["suite"], row["split"], row["protocol"]) == (suite, split, protocol)]
+        notes = dict.fromkeys(note for row in rows for note in row.get("notes", ()))
+        told = [f"### {suite}, {split} split, protocol `{protocol}`", _language_table(rows), *notes]
+        tables.append("\n\n".join(told))
     return "\n\n".join([intro, *tables])
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 from statistics import fmean
 
 from mmcs.errors import UserError
+from mmcs.evaluation.direct import is_direct
+from mmcs.evaluation.protocols import ALL_CAPTIONS
+from mmcs.evaluation.ranking import TASKS
 from mmcs.evaluation.results import NAME, read_results
 from mmcs.run_folder import COMPLETED
 from mmcs.sweep.outcome import Outcome, best_of, read_sweep
@@ -91,18 +94,18 @@ def load_sweep(folder: Path) -> Swept:
     alike: dict[tuple[str | None, ...], list[Outcome]] = {}
     for own, values in zip(outcomes, settings, strict=True):
         alike.setdefault(tuple(values.get(key) for key in keys if key != SEED), []).append(own)
+    measured = next((found[0] for found in tested.values() if found is not None), None)
     names = [key for key in keys if key != SEED]
     points = [
         Point(
             {key: "–" if value is None else value for key, value in zip(names, values, strict=True)},
             jobs,
             _figure([own.objective for own in jobs if own.status == COMPLETED]),
-            _figure([found[1] for own in jobs if (found := tested.get(own.number)) is not None]),
+            _figure([found[1] for own in jobs if (found := tested.get(own.number)) and found[0] == measured]),
         )
         for values, jobs in alike.items()
     ]
     points.sort(key=lambda point: -point.objective.mean if point.objective else 1.0)
-    measured = next((found[0] for found in tested.values() if found is not None), None)
     return Swept(folder, names, points, best, measured, any(len(point.jobs) > 1 for point in points))
 
 
@@ -127,12 +130,18 @@ def _tested(run: Path) -> tuple[str, float] | None:
     rows = [
         row
         for row in read_results(run)["rows"]
-        if row["split"] == "test" and row["task"] == "image_retrieval" and row["metric"] == "recall@10"
+        if row["split"] == "test" and row["task"] == TASKS[0] and row["metric"] == "recall@10" and is_direct(row)
     ]
-    by_language = {row["query_language"]: row for row in rows if row["suite"] == rows[0]["suite"]}
+    if not rows:
+        return None
+    suite = rows[0]["suite"]
+    protocols = [row["protocol"] for row in rows if row["suite"] == suite]
+    protocol = ALL_CAPTIONS if ALL_CAPTIONS in protocols else protocols[0]
+    by_language = {row["query_language"]: row for row in rows if (row["suite"], row["protocol"]) == (suite, protocol)}
+    named = "test" if protocol == ALL_CAPTIONS else f"test, {protocol.replace('_', ' ')}"
     for language, spoken in (("non_english", "non-English"), ("all", "all languages"), ("en", "English")):
         if language in by_language:
-            return f"{by_language[language]['suite']} (test), {spoken}", by_language[language]["value"]
+            return f"{suite} ({named}), {spoken}", by_language[language]["value"]
     return None
 
 

@@ -7,7 +7,8 @@ import math
 import re
 
 import pytest
-from test_compare import Page, make_run
+from test_compare import Page
+from toy_runs import make_run
 
 from mmcs.cli import main
 from mmcs.errors import DataError, UserError
@@ -114,3 +115,22 @@ def test_what_cannot_be_compared_is_a_sentence(swept, tmp_path, capsys):
     (none / "sweep.json").write_text('{"schema": 9, "jobs": []}')
     with pytest.raises(DataError, match="update mmcs"):
         load_sweep(none)
+
+
+def test_the_test_figure_is_plain_retrievals_under_all_captions(tmp_path):
+    """Other protocols and settings of the same languages stand in the same results; what else was tested is not mixed in."""
+    Record(tmp_path).begin([outcome(tmp_path, number, lr, 0.5, 0, 0.5 - number / 10) for number, lr in enumerate(LRS)])
+    for number, protocols in enumerate([("first_caption", "all_captions")] * 2 + [("first_caption",)]):
+        run = make_run(
+            tmp_path / str(number), "two_view", {"en": 1.7, "de": 2.5}, n=40, captions=2, protocols=protocols
+        )
+        results = json.loads((run / "results.json").read_text())
+        plain = [row for row in results["rows"] if row["query_language"] == "non_english"]
+        translated = [{**row, "query_transform": "translate_test:x", "value": 0.99} for row in plain]
+        results["rows"] = [*translated, *results["rows"], *translated]
+        (run / "results.json").write_text(json.dumps(results))
+        wanted = {"protocol": "all_captions", "task": "image_retrieval", "metric": "recall@10"}
+        values = [row["value"] for row in plain if all(row[key] == own for key, own in wanted.items())]
+        point = next(own for own in load_sweep(tmp_path).points if own.jobs[0].number == number)
+        assert [point.tested.mean] == values if values else point.tested is None
+    assert load_sweep(tmp_path).measured == "toy (test), non-English"
