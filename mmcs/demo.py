@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     out = args.out.absolute()
     shutil.rmtree(out, ignore_errors=True)
     runs = {arm: train(arm, out / arm, data, sets, args.seed) for arm in arms}
-    best = report_and_export(runs, out, data, sets)
+    best = report_and_export(runs, out)
     say(f"training, evaluation, report and export took {time.perf_counter() - started:.0f} s")
     print(f"\nreport: {out / 'report.html'}\nexported model ({best}): {out / 'export'}")
 
@@ -142,21 +142,18 @@ def train(arm: str, folder: Path, data: Path, sets: Sequence[str], seed: int) ->
     return config
 
 
-def report_and_export(configs: dict[str, dict[str, Any]], out: Path, data: Path, sets: Sequence[str]) -> str:
+def report_and_export(configs: dict[str, dict[str, Any]], out: Path) -> str:
     """The page, the summary, and the best run (mean non-English recall@10 in validation) as an OpenCLIP folder."""
     from rich.console import Console
 
-    from mmcs.evaluation.pictures import Pictures
     from mmcs.export.card import model_card
     from mmcs.export.open_clip import export_open_clip
     from mmcs.model.checkpoint import load_model
     from mmcs.report.compare import compare
     from mmcs.report.terminal import show
-    from mmcs.stream.sources import expand
 
     runs = [out / arm for arm in configs]
-    images = Pictures(expand([str(data / name / "test") for name in sets]))
-    comparison = compare(runs, out=out / "report.html", pictures=images, notes=NOTES)
+    comparison = compare(runs, out=out / "report.html", notes=NOTES)
     show(comparison, Console(markup=False))
     best = "two_view" if "two_view" in configs else "zero_shot"
     say(f"export: {best}")
