@@ -19,6 +19,7 @@ ROOMS = (
     "mmcs.lexicons.command",
     "mmcs.codeswitch.command",
     "mmcs.evaluation.command",
+    "mmcs.evaluation.embed_command",
     "mmcs.report.command",
     "mmcs.export.command",
     "mmcs.demo",

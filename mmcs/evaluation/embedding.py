@@ -28,13 +28,14 @@ def embed_suite(
 
     Args:
         cache: whether features of locked trunks are kept on disk.
+        num_workers: processes that read and decode.
 
     Raises:
         DataError: nothing of the suite could be read.
     """
     locked = LockedFeatures(towers, cache_folder() / "features" if cache else None)
     decode = evaluation_decoder(towers.preprocess)
-    fill_suite(suite, locked, decode)
+    fill_suite(suite, locked, decode, num_workers)
     was_training = towers.training
     towers.eval()
     device = towers.logit_scale.device
@@ -91,7 +92,7 @@ class CaptionEncoder:
         self.batch_size = batch_size
 
     @torch.inference_mode()
-    def __call__(self, texts: Sequence[str], description: str = "embedding texts") -> Tensor:
+    def __call__(self, texts: Sequence[str], description: str | None = "embedding texts") -> Tensor:
         # Each text once, of like length together: a batch is as long as its longest.
         unique = sorted(dict.fromkeys(texts), key=lambda text: (len(text), text))
         place = {text: number for number, text in enumerate(unique)}
@@ -102,7 +103,7 @@ class CaptionEncoder:
         self.towers.eval()
         starts = range(0, len(unique), self.batch_size)
         found = []
-        for start in track(starts, description, len(starts)):
+        for start in starts if description is None else track(starts, description):
             batch = stage({"texts": [unique[start : start + self.batch_size]]})
             on_device = {key: _to(value, device) for key, value in batch.items()}
             found.append(embed_texts(self.towers, on_device)[0].float().cpu())

@@ -20,7 +20,7 @@ from mmcs.evaluation.embedding import embed_suite
 from mmcs.evaluation.suite import Embedded, Texts
 from mmcs.evaluation.suites import Suite
 from mmcs.files import atomic_folder
-from mmcs.model.identity import image_identity, text_identity
+from mmcs.model.identity import towers_identity
 from mmcs.model.towers import Towers
 from mmcs.stream.sources import Shard
 
@@ -40,10 +40,12 @@ class EmbeddingCache:
     def __init__(self, folder: Path, room: int = ROOM) -> None:
         self.folder, self.room = folder, room
 
-    def embed(self, towers: Towers, suite: Suite, *, cache: bool = True) -> tuple[Embedded, dict[str, int]]:
+    def embed(
+        self, towers: Towers, suite: Suite, *, cache: bool = True, num_workers: int = 0
+    ) -> tuple[Embedded, dict[str, int]]:
         """As ``embed_suite``. A suite with shards that lie elsewhere is embedded every time: their bytes are not known."""
         if any(shard.remote or not Path(shard.path).is_file() for shard in suite.shards):
-            return embed_suite(towers, suite, cache=cache)
+            return embed_suite(towers, suite, cache=cache, num_workers=num_workers)
         entry = self.folder / _key(towers, suite)
         found = _read(entry, suite)
         if found is not None:
@@ -51,7 +53,7 @@ class EmbeddingCache:
             print(f"suite {suite.name} ({suite.split}): embeddings of {entry}", flush=True)
             return found
         shutil.rmtree(entry, ignore_errors=True)
-        embedded, dropped = embed_suite(towers, suite, cache=cache)
+        embedded, dropped = embed_suite(towers, suite, cache=cache, num_workers=num_workers)
         _write(entry, embedded, dropped)
         self._make_room(entry)
         return embedded, dropped
@@ -67,19 +69,9 @@ class EmbeddingCache:
 
 
 def _key(towers: Towers, suite: Suite) -> str:
-    state = hashlib.blake2b(digest_size=16)
-    heads = {name: value for name, value in towers.state_dict().items() if not _in_trunks(towers, name)}
-    for name, value in heads.items():
-        state.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        state.update(value.detach().cpu().contiguous().view(-1).float().numpy().tobytes())
-    parts = [FORMAT, image_identity(towers), text_identity(towers), state.hexdigest(), suite.name, suite.split]
+    parts: list[Any] = [FORMAT, towers_identity(towers), suite.name, suite.split]
     parts += [suite.languages, [(shard.label, shard.caption, _digest(shard)) for shard in suite.shards]]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
-
-
-def _in_trunks(towers: Towers, name: str) -> bool:
-    own = name.removeprefix("clip.")
-    return towers.in_trunk("image", own) or towers.in_trunk("text", own)
 
 
 def _digest(shard: Shard) -> str:

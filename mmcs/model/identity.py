@@ -48,6 +48,17 @@ def text_identity(towers: Towers) -> str:
     return _digest(towers, "text", parts)
 
 
+def towers_identity(towers: Towers) -> str:
+    """Hex digest of all that decides embeddings: both trunks, and the weights outside of them."""
+    digest = hashlib.blake2b(f"{image_identity(towers)} {text_identity(towers)}\n".encode(), digest_size=16)
+    for name, value in towers.state_dict().items():
+        own = name.removeprefix("clip.")
+        if not (towers.in_trunk("image", own) or towers.in_trunk("text", own)):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+            digest.update(memoryview(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
 def _quick_gelu(model_cfg: dict[str, Any]) -> bool:
     return bool(model_cfg.get("quick_gelu", False))
 
