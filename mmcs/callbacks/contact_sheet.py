@@ -68,7 +68,7 @@ def _write_query(draw: ImageDraw.ImageDraw, top: int, language: str, row: Row, g
         said = f"no font for {language_name(language)} here"
         caption, below = row.english or "", f"in English: {said}" if row.english else said
     y = float(top)
-    for text, size, fill, most in ((caption, 15, _INK, 2), (below or "", 12, _FAINT, 2)):
+    for text, size, fill, most in ((caption, 15, _INK, 2 if below else 4), (below or "", 12, _FAINT, 2)):
         for line in lines(text, size, _TEXT, most):
             y += size + 3
             write(draw, (_MARGIN, y), line, size, fill, _TEXT)

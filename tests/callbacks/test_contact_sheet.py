@@ -71,10 +71,13 @@ def test_the_words_are_the_caption_the_english_one_and_the_rank(monkeypatch):
     assert [fill for text, fill in written if "rank" in text] == ["#1a7f37", "#59636e", "#1a7f37", "#1a7f37"]
 
 
-def test_no_word_runs_into_the_pictures():
-    long = Row(
-        "Donaudampfschifffahrtsgesellschaft " * 9, "A very long caption that goes on and on " * 9, 1, [tile(False)]
-    )
+@pytest.mark.parametrize("english", ["A very long caption that goes on and on " * 9, None])
+def test_no_word_runs_into_the_pictures_or_into_another(english):
+    long = Row("Donaudampfschifffahrtsgesellschaft " * 9, english, 1, [tile(False)])
     sheet = contact_sheet("A title that is much too long for one line " * 9, "de", [long, long], gallery=10)
     assert (sheet[TOP:, LEFT - 6 : LEFT] == WHITE).all() and (sheet[:, -9:] == WHITE).all()
-    assert (sheet[TOP + TILE + 1 : TOP + STEP - 1] == WHITE).all()  # nor one query into the next
+    assert (sheet[TOP + TILE + 2 : TOP + STEP - 1] == WHITE).all()  # nor one query into the next
+    rank = sheet[TOP + 60 : TOP + TILE + 2, : LEFT - 6]
+    green = (np.abs(rank.astype(int) - GREEN).sum(2) < 60).any(1).nonzero()[0]
+    dark = (rank.max(2) < 100).any(1).nonzero()[0]
+    assert green.size and (not dark.size or dark.max() < green.min())  # the captions end above the rank
