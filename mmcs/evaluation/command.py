@@ -95,6 +95,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="[NAME=]DIR",
         help="a folder in BEIR's format, read for --split: the text tower alone; repeatable",
     )
+    add(
+        "--centred",
+        metavar="SHARDS",
+        help="each language's mean embedding over these captions, such as those of training, subtracted",
+    )
     add("--beir-languages", metavar="QUERIES[,DOCUMENTS]", help="of folders whose manifest does not say (default en)")
 
 
@@ -137,6 +142,7 @@ def run(args: argparse.Namespace) -> None:
         settings=settings,
         beir=beir,
         cache=None if args.no_cache else EmbeddingCache(cache_folder() / "embeddings"),
+        num_workers=args.num_workers,
     )
     show(rows)
     print(f"results: {(args.out / 'results.json').resolve()}")
@@ -145,6 +151,7 @@ def run(args: argparse.Namespace) -> None:
 def settings_of(args: argparse.Namespace) -> list[Setting]:
     """What the options add to a suite's own retrieval, in the order in which it is ranked."""
     from mmcs.evaluation.caption_pairs import CaptionPairs
+    from mmcs.evaluation.centred import Centred
     from mmcs.evaluation.mixed import MixedLanguages
     from mmcs.evaluation.translate_test import TranslateTest, command, dictionary
 
@@ -153,6 +160,8 @@ def settings_of(args: argparse.Namespace) -> list[Setting]:
         settings.append(MixedLanguages(args.out / "retrieval", args.mixed_seed, args.mixed_draw))
     if args.matrix:
         settings.append(CaptionPairs())
+    if args.centred:
+        settings.append(Centred(args.centred))
     if args.switched_queries:
         settings.append(_switched(args.switched_queries, args.lexicon or []))
     elif args.lexicon:

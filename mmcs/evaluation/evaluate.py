@@ -66,6 +66,7 @@ def evaluate(
     beir: Sequence[BeirSet] = (),
     cache: EmbeddingCache | None = None,
     cache_features: bool = True,
+    num_workers: int = 0,
 ) -> list[Row]:
     """Evaluates ``towers`` on ``suites`` and writes ``folder/results.json`` and ``folder/retrieval/``.
 
@@ -77,6 +78,7 @@ def evaluate(
         beir: sets in BEIR's format, on which the text tower is evaluated alone.
         cache: where the suites' embeddings are kept; None: nowhere.
         cache_features: whether features of locked trunks are kept on disk.
+        num_workers: processes that read and decode.
 
     Returns:
         the rows of ``results.json``.
@@ -87,7 +89,7 @@ def evaluate(
     encode = CaptionEncoder(towers, cache_features)
     for suite in suites:
         embed = embed_suite if cache is None else cache.embed
-        embedded, causes = embed(towers, suite, cache=cache_features)
+        embedded, causes = embed(towers, suite, cache=cache_features, num_workers=num_workers)
         if causes:
             dropped[suite.name] = causes
         for protocol in protocols or suite.protocols:

@@ -6,6 +6,7 @@ The datamodule's validation and ``mmcs evaluate`` both read suites through ``sui
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -157,13 +158,31 @@ def _manifest(folder: str, access: Access) -> dict[str, Any]:
     return manifest if isinstance(manifest, dict) else {}
 
 
+def captions_by_language(patterns: str, access: Access | None = None) -> dict[str, list[str]]:
+    """All captions of some shards per language, in the order of the stream; pictures are not read.
+
+    Raises:
+        UserError: shards that do not exist.
+    """
+    access = access or Access()
+    found: dict[str, list[str]] = {}
+    for language, texts in _captions(expand(patterns, access), access):
+        found.setdefault(language, []).extend(texts)
+    return found
+
+
 def _by_reading(shards: Sequence[Shard], access: Access) -> dict[str, int]:
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
+    for language, texts in _captions(shards, access):
+        counts[language] += len(texts)
+    return dict(counts)
+
+
+def _captions(shards: Sequence[Shard], access: Access) -> Iterator[tuple[str, list[str]]]:
+    """(language, captions) of each sample; pictures are not read."""
     for batch in caption_loader(shards, sizes(shards, access), access):
         for captions in batch.get("captions", ()):
-            for language, texts in captions.items():
-                counts[language] = counts.get(language, 0) + len(texts)
-    return counts
+            yield from captions.items()
 
 
 def caption_loader(

@@ -55,9 +55,9 @@ class ParseSample:
         }
         own, blank = self._own(files, record, field)
         if field is None:
-            own += captions.get(self.text_language, [])
+            # A copy of the .txt among the further captions is no further one; what people wrote twice counts twice.
+            own += [text for text in captions.get(self.text_language, []) if text not in own]
             blank = blank or self.text_language in captions
-        own = list(dict.fromkeys(own))
         if not own:
             raise BadSample("empty caption" if blank else "no caption")
         sample["caption"] = own[0]

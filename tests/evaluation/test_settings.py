@@ -15,9 +15,11 @@ from torch.nn.functional import normalize
 from mmcs.codeswitch.build import build_strategy
 from mmcs.errors import DataError, UserError
 from mmcs.evaluation.caption_pairs import CaptionPairs
-from mmcs.evaluation.embedding import CaptionEncoder
+from mmcs.evaluation.centred import Centred
+from mmcs.evaluation.embedding import CaptionEncoder, embed_suite
 from mmcs.evaluation.mixed import MixedLanguages, draw_languages
 from mmcs.evaluation.suite import Embedded, Texts
+from mmcs.evaluation.suites import captions_by_language, open_suites
 from mmcs.evaluation.switched_queries import SwitchedQueries
 from mmcs.evaluation.translate_test import TranslateTest, command, dictionary
 from mmcs.lexicons.invert import invert_lexicon
@@ -221,6 +223,22 @@ def test_switched_queries_lose_nothing_at_p_0_and_tell_what_they_lose_above(worl
     original = whole.texts["en"].embeddings
     expected = torch.cosine_similarity(encode(rankings[2].query_texts), original).mean()
     assert cosines[2] == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_centring_subtracts_each_languages_mean_over_other_captions(world, encode):
+    (suite,) = open_suites({"toy": str(world / "test")}, "test")
+    whole, _ = embed_suite(encode.towers, suite, cache=False)
+    setting = Centred(str(world / "train"))
+    rankings = list(setting.rankings(whole, "all_captions", encode, CPU))
+    assert {one.about.query_transform for one in rankings} == {"centred"}
+    rows = setting.rows(rankings, seen=["de"])
+    for language, own in whole.texts.items():
+        mean = encode(captions_by_language(str(world / "train"))[language]).mean(0)
+        expected = naive_recall(own.embeddings - mean, own.groups, whole.images, whole.image_groups, 1)
+        named = {"language": language, "task": "image_retrieval"}
+        assert value(rows, "recall@1", **named) == pytest.approx(expected)
+    with pytest.raises(DataError, match="fewer than 1000 captions"):
+        list(Centred(str(world / "train"), fewest=1000).rankings(whole, "all_captions", encode, CPU))
 
 
 def invert(world, language, target):
