@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmcs.prepare import beir_format, suite_commands
+from mmcs.prepare import beir_format, overlap_command, suite_commands
 
 if TYPE_CHECKING:
     from mmcs.prepare.layout import Layout
@@ -30,6 +30,7 @@ def register(commands: Any) -> None:
     suite_commands.register(sets, _tell)
     beir_format.register(sets)
     _add_inspect(actions)
+    overlap_command.register(actions)
 
 
 def _add_stamps(sets: Any) -> None:

@@ -110,8 +110,8 @@ def print_report(report: Report, console: Console | None = None) -> None:
     unusable = [
         (cause, f"{each['count']:,}", ", ".join(each["examples"])) for cause, each in content["unusable"].items()
     ]
-    _print_table(console, "captions", ("language", "texts", "samples"), captions)
-    _print_table(console, "unusable", ("cause", "samples", "first"), unusable)
+    print_table(console, "captions", ("language", "texts", "samples"), captions)
+    print_table(console, "unusable", ("cause", "samples", "first"), unusable)
 
 
 def _splits_of(shards: str) -> list[str]:
@@ -166,7 +166,8 @@ def _count(report: Report, sample: dict[str, Any]) -> None:
     report.sides[max(sample["image"].shape[1:])] += 1
 
 
-def _print_table(console: Console, title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+def print_table(console: Console, title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """A table on a terminal, lines with tabs elsewhere, nothing without rows."""
     if not rows:
         return
     if not console.is_terminal:

@@ -113,7 +113,7 @@ class DecodeImage:
             scans = jpeg_scans(content)
             try:
                 height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
-                self._check_size(width, height, scans)
+                self.check_size(width, height, scans)
                 if colours in _JPEG_FAST:
                     return simplejpeg.decode_jpeg(content, "RGB")
             except ValueError:
@@ -125,7 +125,7 @@ class DecodeImage:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is checked right below
                 image = Image.open(io.BytesIO(content), formats=_FORMATS)
-            self._check_size(*image.size, scans)
+            self.check_size(*image.size, scans)
             if image.mode.startswith("I"):
                 return np.repeat(_eight_bits(np.asarray(image))[:, :, None], 3, axis=2)
             return np.array(image.convert("RGB"))
@@ -136,7 +136,8 @@ class DecodeImage:
         except Exception as error:  # PIL's decoders raise nearly anything on damaged files
             raise BadSample("undecodable image", f"{type(error).__name__}: {error}") from error
 
-    def _check_size(self, width: int, height: int, scans: int) -> None:
+    def check_size(self, width: int, height: int, scans: int) -> None:
+        """Raises BadSample ("image too large") for what is not decoded; ``scans`` as ``jpeg_scans`` counts them."""
         shorter, longer = sorted((width, height))
         if shorter < 1 or width * height > self.max_pixels or longer > self.max_aspect * shorter:
             raise BadSample("image too large", f"{width} x {height} pixels")

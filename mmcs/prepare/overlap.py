@@ -1,0 +1,334 @@
+"""The leakage audit: which images and captions of test sets stand in training shards, too.
+
+The suites are read first, then the training shards once; what is compared stands in ``overlap_find.py``. The list for
+``data.exclude``, the page and the table are made from the ``Overlap`` elsewhere (``overlap_list``, ``_page``, ``_command``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from mmcs.codeswitch.segment import segment
+from mmcs.errors import DataError, UserError
+from mmcs.prepare.fingerprint import VIEWS, Fingerprint
+from mmcs.prepare.hash_index import MOST
+from mmcs.prepare.overlap_find import CAPTION, FILE, GROUP, KINDS, PICTURE, FindOverlap, Known
+from mmcs.progress import track
+from mmcs.stream.drops import DropCounter
+from mmcs.stream.exclude import LeaveOut
+from mmcs.stream.loader import StreamLoader
+from mmcs.stream.order import Place, Shuffle
+from mmcs.stream.parse import ParseSample
+from mmcs.stream.pipeline import BatchStage, SampleStage
+from mmcs.stream.read import ReadSample
+from mmcs.stream.sources import Shard, expand, sizes
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What counts as overlap, and how the training shards are read.
+
+    Attributes:
+        distance: bits of 64 in which the hashes of the same picture may differ.
+        min_words: a caption of fewer says what many pictures show: it is reported, and left alone.
+        groups: training samples of a suite's group are listed, too.
+        caption, text_language: of the training shards, as ``Shard`` and ``ParseSample`` take them.
+        exclude: lists of what training leaves out already (``LeaveOut``).
+        num_workers: processes that read and decode.
+
+    Raises:
+        UserError: a number out of its range.
+    """
+
+    distance: int = 10
+    min_words: int = 5
+    groups: bool = False
+    caption: str | None = None
+    text_language: str = "en"
+    exclude: tuple[str, ...] = ()
+    num_workers: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.distance <= MOST:
+            raise UserError(f"--distance is a number of bits, 0 to {MOST}; got {self.distance}.")
+        if self.min_words < 1 or self.num_workers < 0:
+            raise UserError(
+                f"--min-words is at least 1 and --num-workers at least 0; got {self.min_words} and {self.num_workers}."
+            )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image that stands in both: identities; ``distance`` and ``likeness`` as in ``Found``."""
+
+    kind: str
+    train: str
+    suite: str
+    distance: int
+    likeness: float
+
+
+@dataclass(frozen=True)
+class SharedCaption:
+    """A caption of a suite that training has, too: its plain form, in which languages the suite has it, its words, and how
+    many training samples carry it, one of them by name.
+    """
+
+    text: str
+    languages: tuple[str, ...]
+    words: int
+    samples: int
+    example: str
+
+
+@dataclass
+class SuiteOverlap:
+    """What of one suite stands in the training shards.
+
+    Attributes:
+        images: usable ones; ``dropped`` counts the others.
+        found: per kind, how many of them; ``samples``: in how many training samples.
+        texts: per language, how many different captions the suite has.
+    """
+
+    name: str
+    shards: str
+    images: int
+    dropped: DropCounter
+    found: dict[str, int]
+    samples: dict[str, int]
+    texts: dict[str, int]
+    pairs: list[Pair]
+    captions: list[SharedCaption]
+
+    @property
+    def leaked(self) -> int:
+        """How many of its images stand in the training shards."""
+        return len({pair.suite for pair in self.pairs})
+
+    def by_language(self, settings: Settings) -> list[tuple[str, tuple[int, int, int]]]:
+        """Per language that has any in both: different captions, those in both, and those that are listed; the most first."""
+        both = Counter(language for caption in self.captions for language in caption.languages)
+        listed = Counter(
+            language
+            for caption in self.captions
+            if caption.words >= settings.min_words
+            for language in caption.languages
+        )
+        most_first = sorted(both, key=lambda language: (-both[language], language))
+        return [(language, (self.texts[language], both[language], listed[language])) for language in most_first]
+
+
+@dataclass
+class Overlap:
+    """The whole audit.
+
+    Attributes:
+        samples: usable training samples; ``dropped`` counts the others.
+        listed: training sample → why training shall leave it out: the kind, and the suite's image.
+        captions: those that training shall leave out, as they stand there.
+    """
+
+    train: str
+    settings: Settings
+    samples: int
+    dropped: DropCounter
+    suites: list[SuiteOverlap]
+    listed: dict[str, tuple[str, str]]
+    captions: list[str]
+
+    @property
+    def kinds_listed(self) -> tuple[str, ...]:
+        return (FILE, PICTURE, CAPTION, GROUP) if self.settings.groups else (FILE, PICTURE, CAPTION)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The audit as JSON has it, with every pair and every caption in both."""
+        return {
+            "train": {"shards": self.train, "samples": self.samples, "dropped": dict(self.dropped.by_cause)},
+            "settings": asdict(self.settings),
+            "suites": {
+                suite.name: {
+                    "shards": suite.shards,
+                    "images": suite.images,
+                    "dropped": dict(suite.dropped.by_cause),
+                    "images_in_training": suite.leaked,
+                    "found": {
+                        kind: {"images": suite.found[kind], "training_samples": suite.samples[kind]} for kind in KINDS
+                    },
+                    "captions": {
+                        language: dict(zip(("texts", "in_both", "listed"), numbers, strict=True))
+                        for language, numbers in suite.by_language(self.settings)
+                    },
+                    "pairs": [asdict(pair) for pair in suite.pairs],
+                    "captions_in_both": [asdict(caption) for caption in suite.captions],
+                }
+                for suite in self.suites
+            },
+            "listed": {sample: {"kind": kind, "suite_image": image} for sample, (kind, image) in self.listed.items()},
+            "listed_captions": self.captions,
+        }
+
+
+def find_overlap(train: str, suites: Mapping[str, str], settings: Settings | None = None) -> Overlap:
+    """Compares training shards with suites.
+
+    Args:
+        train: shards as ``mmcs.stream.sources.expand`` takes them.
+        suites: the same by name.
+
+    Raises:
+        UserError: no such shards. DataError: nothing usable in them.
+    """
+    settings = settings or Settings()
+    known, dropped = Known(), []
+    opened = {name: expand(shards) for name, shards in suites.items()}
+    read = [replace(shard, caption=settings.caption) for shard in expand(train)]
+    for number, (name, shards) in enumerate(opened.items()):
+        dropped.append(DropCounter())
+        stages: list[SampleStage] = [ParseSample(), Fingerprint(VIEWS)]
+        for batch in _stream(shards, stages, (), settings, f"Reading {name}", dropped[-1]):
+            known.add(number, batch)
+        if number not in known.suite:
+            raise DataError(f"suite {name} ({suites[name]}): {dropped[-1].summary()}; nothing is left to compare.")
+    parse = ParseSample(text_language=settings.text_language)
+    left_out = [LeaveOut(settings.exclude, text_language=settings.text_language)] if settings.exclude else []
+    stages = [parse, *left_out, Fingerprint()]
+    counter, matches = DropCounter(), _Matches(known, settings)
+    for batch in _stream(read, stages, [FindOverlap(known, settings.distance)], settings, "Reading training", counter):
+        for identity, found in zip(batch["identity"], batch["found"], strict=True):
+            matches.add(identity, found)
+    if not matches.samples:
+        raise DataError(f"{train}: {counter.summary()}; nothing is left to compare.")
+    of_suites = [matches.suite(number, name, suites[name], dropped[number]) for number, name in enumerate(suites)]
+    return Overlap(train, settings, matches.samples, counter, of_suites, matches.listed(), matches.listed_captions())
+
+
+def words(text: str) -> int:
+    """The words of a caption; where a script has no spaces, two characters count as one.
+
+    >>> words("A dog's T-shirt."), words("一只红色的狗")
+    (3, 3)
+    """
+    return len(segment(text, _in_twos)) // 2
+
+
+def _in_twos(clusters: list[str]) -> list[str]:
+    return ["".join(clusters[place : place + 2]) for place in range(0, len(clusters), 2)]
+
+
+def _stream(
+    shards: list[Shard],
+    stages: list[SampleStage],
+    batch_stages: Any,
+    settings: Settings,
+    title: str,
+    dropped: DropCounter,
+) -> Iterator[dict[str, Any]]:
+    """The batches of all samples, once; a worker keeps to a stretch of the shards."""
+    held = sizes(shards)
+    if not sum(held):
+        raise DataError(f"the shards {', '.join(shard.path for shard in shards[:3])} … hold no samples.")
+    shuffle = Shuffle(lanes=max(1, settings.num_workers))
+    kept: tuple[BatchStage, ...] = tuple(batch_stages)
+    loader = StreamLoader(
+        shards,
+        held,
+        [ReadSample(reach=shuffle.reach), *stages],
+        batch_size=_BATCH,
+        batch_stages=kept,
+        num_workers=settings.num_workers,
+        shuffle=shuffle,
+        place=Place(),
+    )
+    for batch in track(loader, title, len(loader)):
+        dropped.add(batch)
+        if len(batch["position"]):
+            yield batch
+
+
+@dataclass
+class _Matches:
+    """What was found so far, of all training samples."""
+
+    known: Known
+    settings: Settings
+    samples: int = 0
+    _images: dict[tuple[int, str], set[int]] = field(default_factory=lambda: defaultdict(set))
+    _samples: Counter[tuple[int, str]] = field(default_factory=Counter)
+    _pairs: list[tuple[int, Pair]] = field(default_factory=list)
+    _reasons: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _carriers: Counter[int] = field(default_factory=Counter)
+    _first: dict[int, str] = field(default_factory=dict)
+    _spellings: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def __post_init__(self) -> None:
+        self._texts = list(self.known.texts)
+        self._words = [words(text) for text in self._texts]
+
+    def add(self, identity: str, found: list[Any]) -> None:
+        """Takes in what one training sample has in common with the suites."""
+        self.samples += 1
+        of_sample: set[tuple[int, str]] = set()
+        carried: set[int] = set()
+        for one in found:
+            if one.kind == CAPTION:
+                carried.add(one.item)
+                if self._specific(one.item):
+                    self._spellings[one.item].add(" ".join(one.text.split()))
+                images = [image for image, _ in self.known.captions[one.item]] if self._specific(one.item) else []
+            else:
+                images = [one.item]
+            for image in images:
+                suite = self.known.suite[image]
+                self._images[suite, one.kind].add(image)
+                of_sample.add((suite, one.kind))
+            if one.kind in (FILE, PICTURE):
+                pair = Pair(one.kind, identity, self.known.identity[one.item], one.distance, round(one.likeness, 4))
+                self._pairs.append((self.known.suite[one.item], pair))
+            if one.kind in (FILE, PICTURE) or (one.kind == GROUP and self.settings.groups):
+                reason = (one.kind, self.known.identity[one.item])
+                kept = self._reasons.get(identity, reason)
+                self._reasons[identity] = min(kept, reason, key=lambda each: (KINDS.index(each[0]), each[1]))
+        self._samples.update(of_sample)
+        self._carriers.update(carried)
+        for text in carried:
+            self._first[text] = min(self._first.get(text, identity), identity)
+
+    def suite(self, number: int, name: str, shards: str, dropped: DropCounter) -> SuiteOverlap:
+        """The findings of one suite."""
+        texts: Counter[str] = Counter()
+        shared = []
+        for text, carriers in enumerate(self.known.captions):
+            languages = sorted({language for image, language in carriers if self.known.suite[image] == number})
+            texts.update(languages)
+            if languages and self._carriers[text]:
+                about = (self._texts[text], tuple(languages), self._words[text])
+                shared.append(SharedCaption(*about, self._carriers[text], self._first[text]))
+        return SuiteOverlap(
+            name=name,
+            shards=shards,
+            images=self.known.suite.count(number),
+            dropped=dropped,
+            found={kind: len(self._images[number, kind]) for kind in KINDS},
+            samples={kind: self._samples[number, kind] for kind in KINDS},
+            texts=dict(sorted(texts.items())),
+            pairs=sorted(
+                (pair for suite, pair in self._pairs if suite == number),
+                key=lambda pair: (KINDS.index(pair.kind), pair.suite, pair.train),
+            ),
+            captions=sorted(shared, key=lambda caption: (-caption.words, caption.text)),
+        )
+
+    def listed(self) -> dict[str, tuple[str, str]]:
+        return dict(sorted(self._reasons.items()))
+
+    def listed_captions(self) -> list[str]:
+        return sorted({spelling for spellings in self._spellings.values() for spelling in spellings})
+
+    def _specific(self, text: int) -> bool:
+        return self._words[text] >= self.settings.min_words
