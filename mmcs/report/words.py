@@ -121,10 +121,8 @@ def summary(comparison: Comparison) -> list[str]:
 
 def basis(part: SuiteComparison) -> str:
     """What the figures of a suite rest on: data, split, protocol, queries, and the unit of the intervals."""
-    asked = part.n_queries[TASKS[0]].values()
-    each = f"{min(asked):,}" if min(asked) == max(asked) else f"{min(asked):,} to {max(asked):,}"
     return (
-        f"{part.suite} ({part.split}, {part.protocol.replace('_', ' ')}): {each} queries a language, intervals over "
+        f"{part.suite} ({part.split}, {part.protocol.replace('_', ' ')}): {_queries(part)}, intervals over "
         f"{part.n_groups:,} groups (concepts)"
     )
 
@@ -166,9 +164,27 @@ def _caveats(label: str, part: SuiteComparison, comparison: Comparison) -> Itera
         yield f"{len(comparison.unfinished)} of the runs are unfinished: what more training does is not told."
     if not {system.experiment for system in comparison.systems} & set(CONTROLS):
         yield "No control run (shuffled lexicon) is among these: how much the words themselves matter stays open."
+    yield from _rests_on(label, part, comparison)
+
+
+def _rests_on(label: str, part: SuiteComparison, comparison: Comparison) -> Iterator[str]:
+    """Queries, protocol, the unit of the intervals, and seeds."""
+    yield (
+        f"This rests on {_queries(part)} ({part.protocol.replace('_', ' ')}); the 95 % intervals are over {part.n_groups:,} "
+        "groups (concepts)."
+    )
     pair = [system for system in comparison.systems if system.label in (label, comparison.baseline.label)]
     if all(len(system.runs) == 1 for system in pair):
         yield "One seed each: another seed may move these figures."
+    else:
+        counts = " and ".join(f"{len(system.runs)} of “{system.label}”" for system in pair)
+        yield f"Seeds: {counts}, averaged per query and drawn anew for the intervals."
+
+
+def _queries(part: SuiteComparison) -> str:
+    asked = part.n_queries[TASKS[0]].values()
+    each = f"{min(asked):,}" if min(asked) == max(asked) else f"{min(asked):,} to {max(asked):,}"
+    return f"{each} queries a language"
 
 
 def _languages(label: str, part: SuiteComparison) -> str:
