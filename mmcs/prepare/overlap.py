@@ -1,21 +1,21 @@
 """The leakage audit: which images and captions of test sets stand in training shards, too.
 
-The suites are read first, then the training shards once; what is compared stands in ``overlap_find.py``. The list for
-``data.exclude``, the page and the table are made from the ``Overlap`` elsewhere (``overlap_list``, ``_page``, ``_command``).
+The suites are read first, then the training shards once; what is compared stands in ``overlap_find.py``, what comes out in
+``overlap_result.py``. The list for ``data.exclude``, the page and the tables are made from that elsewhere.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmcs.codeswitch.segment import segment
-from mmcs.errors import DataError, UserError
+from mmcs.errors import DataError
 from mmcs.prepare.fingerprint import VIEWS, Fingerprint
-from mmcs.prepare.hash_index import MOST
 from mmcs.prepare.overlap_find import CAPTION, FILE, GROUP, KINDS, PICTURE, FindOverlap, Known
+from mmcs.prepare.overlap_result import Overlap, Pair, Settings, SharedCaption, SuiteOverlap
 from mmcs.progress import track
 from mmcs.stream.drops import DropCounter
 from mmcs.stream.exclude import LeaveOut
@@ -27,151 +27,6 @@ from mmcs.stream.read import ReadSample
 from mmcs.stream.sources import Shard, expand, sizes
 
 _BATCH = 64
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What counts as overlap, and how the training shards are read.
-
-    Attributes:
-        distance: bits of 64 in which the hashes of the same picture may differ.
-        min_words: a caption of fewer says what many pictures show: it is reported, and left alone.
-        groups: training samples of a suite's group are listed, too.
-        caption, text_language: of the training shards, as ``Shard`` and ``ParseSample`` take them.
-        exclude: lists of what training leaves out already (``LeaveOut``).
-        num_workers: processes that read and decode.
-
-    Raises:
-        UserError: a number out of its range.
-    """
-
-    distance: int = 10
-    min_words: int = 5
-    groups: bool = False
-    caption: str | None = None
-    text_language: str = "en"
-    exclude: tuple[str, ...] = ()
-    num_workers: int = 2
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.distance <= MOST:
-            raise UserError(f"--distance is a number of bits, 0 to {MOST}; got {self.distance}.")
-        if self.min_words < 1 or self.num_workers < 0:
-            raise UserError(
-                f"--min-words is at least 1 and --num-workers at least 0; got {self.min_words} and {self.num_workers}."
-            )
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An image that stands in both: identities; ``distance`` and ``likeness`` as in ``Found``."""
-
-    kind: str
-    train: str
-    suite: str
-    distance: int
-    likeness: float
-
-
-@dataclass(frozen=True)
-class SharedCaption:
-    """A caption of a suite that training has, too: its plain form, in which languages the suite has it, its words, and how
-    many training samples carry it, one of them by name.
-    """
-
-    text: str
-    languages: tuple[str, ...]
-    words: int
-    samples: int
-    example: str
-
-
-@dataclass
-class SuiteOverlap:
-    """What of one suite stands in the training shards.
-
-    Attributes:
-        images: usable ones; ``dropped`` counts the others.
-        found: per kind, how many of them; ``samples``: in how many training samples.
-        texts: per language, how many different captions the suite has.
-    """
-
-    name: str
-    shards: str
-    images: int
-    dropped: DropCounter
-    found: dict[str, int]
-    samples: dict[str, int]
-    texts: dict[str, int]
-    pairs: list[Pair]
-    captions: list[SharedCaption]
-
-    @property
-    def leaked(self) -> int:
-        """How many of its images stand in the training shards."""
-        return len({pair.suite for pair in self.pairs})
-
-    def by_language(self, settings: Settings) -> list[tuple[str, tuple[int, int, int]]]:
-        """Per language that has any in both: different captions, those in both, and those that are listed; the most first."""
-        both = Counter(language for caption in self.captions for language in caption.languages)
-        listed = Counter(
-            language
-            for caption in self.captions
-            if caption.words >= settings.min_words
-            for language in caption.languages
-        )
-        most_first = sorted(both, key=lambda language: (-both[language], language))
-        return [(language, (self.texts[language], both[language], listed[language])) for language in most_first]
-
-
-@dataclass
-class Overlap:
-    """The whole audit.
-
-    Attributes:
-        samples: usable training samples; ``dropped`` counts the others.
-        listed: training sample → why training shall leave it out: the kind, and the suite's image.
-        captions: those that training shall leave out, as they stand there.
-    """
-
-    train: str
-    settings: Settings
-    samples: int
-    dropped: DropCounter
-    suites: list[SuiteOverlap]
-    listed: dict[str, tuple[str, str]]
-    captions: list[str]
-
-    @property
-    def kinds_listed(self) -> tuple[str, ...]:
-        return (FILE, PICTURE, CAPTION, GROUP) if self.settings.groups else (FILE, PICTURE, CAPTION)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The audit as JSON has it, with every pair and every caption in both."""
-        return {
-            "train": {"shards": self.train, "samples": self.samples, "dropped": dict(self.dropped.by_cause)},
-            "settings": asdict(self.settings),
-            "suites": {
-                suite.name: {
-                    "shards": suite.shards,
-                    "images": suite.images,
-                    "dropped": dict(suite.dropped.by_cause),
-                    "images_in_training": suite.leaked,
-                    "found": {
-                        kind: {"images": suite.found[kind], "training_samples": suite.samples[kind]} for kind in KINDS
-                    },
-                    "captions": {
-                        language: dict(zip(("texts", "in_both", "listed"), numbers, strict=True))
-                        for language, numbers in suite.by_language(self.settings)
-                    },
-                    "pairs": [asdict(pair) for pair in suite.pairs],
-                    "captions_in_both": [asdict(caption) for caption in suite.captions],
-                }
-                for suite in self.suites
-            },
-            "listed": {sample: {"kind": kind, "suite_image": image} for sample, (kind, image) in self.listed.items()},
-            "listed_captions": self.captions,
-        }
 
 
 def find_overlap(train: str, suites: Mapping[str, str], settings: Settings | None = None) -> Overlap:
@@ -224,7 +79,7 @@ def _in_twos(clusters: list[str]) -> list[str]:
 def _stream(
     shards: list[Shard],
     stages: list[SampleStage],
-    batch_stages: Any,
+    batch_stages: Sequence[BatchStage],
     settings: Settings,
     title: str,
     dropped: DropCounter,
@@ -234,13 +89,12 @@ def _stream(
     if not sum(held):
         raise DataError(f"the shards {', '.join(shard.path for shard in shards[:3])} … hold no samples.")
     shuffle = Shuffle(lanes=max(1, settings.num_workers))
-    kept: tuple[BatchStage, ...] = tuple(batch_stages)
     loader = StreamLoader(
         shards,
         held,
         [ReadSample(reach=shuffle.reach), *stages],
         batch_size=_BATCH,
-        batch_stages=kept,
+        batch_stages=batch_stages,
         num_workers=settings.num_workers,
         shuffle=shuffle,
         place=Place(),

@@ -13,7 +13,7 @@ from mmcs.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmcs.prepare.overlap import Overlap, SuiteOverlap
+    from mmcs.prepare.overlap_result import Overlap, SuiteOverlap
 
 _EXAMPLES, _LANGUAGES = 5, 12  # shown on a terminal; --json and --html have more
 
@@ -81,8 +81,9 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from mmcs.evaluation.command import named
-    from mmcs.prepare.overlap import Settings, find_overlap
+    from mmcs.prepare.overlap import find_overlap
     from mmcs.prepare.overlap_list import check_list, write_list
+    from mmcs.prepare.overlap_result import Settings
 
     settings = Settings(
         distance=args.distance,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,7 +50,8 @@ class Known:
     """What is known of the images and captions of all suites (M images, T different texts).
 
     Attributes:
-        identity, group, suite: per image; "group" is empty where a sample names none, "suite" the suite's number.
+        identity, group, suite, digest: per image; "group" is empty where a sample names none, "suite" the suite's number,
+            "digest" that of the image file.
         shorter: pixels of each image's shorter side.
         texts: what makes captions the same (``plain_caption``) → the text's number.
         captions: per text: which images carry it, in which language.
@@ -90,27 +90,10 @@ class Known:
     def square(self, image: int) -> NDArray[np.uint8]:
         return self._squares[image]
 
-    @cached_property
-    def index(self) -> HashIndex:
-        return HashIndex(np.concatenate([np.empty(0, np.uint64), *self._hashes]))
-
-    @cached_property
-    def owner(self) -> NDArray[np.int64]:
-        """Image and view of every hash of the index: (K, 2)."""
-        pairs = [(image, view) for image, hashes in enumerate(self._hashes) for view in range(len(hashes))]
-        return np.array(pairs, np.int64).reshape(-1, 2)
-
-    @cached_property
-    def by_digest(self) -> dict[Any, list[int]]:
-        return _places(self.digest)
-
-    @cached_property
-    def by_group(self) -> dict[Any, list[int]]:
-        return _places(self.group)
-
-    @cached_property
-    def by_identity(self) -> dict[Any, list[int]]:
-        return _places(self.identity)
+    def hashes(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """The hashes of all views of all pictures that are not flat, (K,), and of each the image and view, (K, 2)."""
+        owners = [(image, view) for image, hashes in enumerate(self._hashes) for view in range(len(hashes))]
+        return np.concatenate([np.empty(0, np.uint64), *self._hashes]), np.array(owners, np.int64).reshape(-1, 2)
 
 
 class FindOverlap:
@@ -125,23 +108,24 @@ class FindOverlap:
     def __init__(self, known: Known, distance: int) -> None:
         self.known = known
         self.distance = distance
-        for prepared in (known.index, known.owner, known.by_digest, known.by_group, known.by_identity):
-            assert prepared is not None  # made here, once, and shared by all workers
+        hashes, self._owner = known.hashes()
+        self._index = HashIndex(hashes)
+        self._by_digest, self._by_group = _places(known.digest), _places(known.group)
+        self._by_identity = _places(known.identity)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        known = self.known
         near = self._near(batch)
         found: list[list[Found]] = []
         for row, identity in enumerate(batch["identity"]):
-            files = known.by_digest.get(batch["digest"][row], [])
+            files = self._by_digest.get(batch["digest"][row], [])
             group = named_group(batch, row)
             found.append(
                 [
                     *(Found(FILE, image) for image in files),
                     *self._pictures(batch, row, near.get(row, {}), files),
                     *self._captions(batch["captions"][row]),
-                    *(Found(GROUP, image) for image in (known.by_group.get(group, []) if group else [])),
-                    *(Found(NAME, image) for image in known.by_identity.get(identity, [])),
+                    *(Found(GROUP, image) for image in (self._by_group.get(group, []) if group else [])),
+                    *(Found(NAME, image) for image in self._by_identity.get(identity, [])),
                 ]
             )
         return {key: batch[key] for key in ("position", "source", "shard", "identity")} | {"found": found}
@@ -151,9 +135,9 @@ class FindOverlap:
         rows = [row for row, flat in enumerate(batch["flat"]) if not flat]
         queries = batch["hashes"].numpy().view(np.uint64)[rows, 0]
         nearest: dict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
-        query, item, distance = self.known.index.near(queries, self.distance)
+        query, item, distance = self._index.near(queries, self.distance)
         for number, (image, view), bits in zip(
-            query.tolist(), self.known.owner[item].tolist(), distance.tolist(), strict=True
+            query.tolist(), self._owner[item].tolist(), distance.tolist(), strict=True
         ):
             images = nearest[rows[number]]
             images[image] = min(images.get(image, (bits, view)), (bits, view))

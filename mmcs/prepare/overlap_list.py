@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmcs import __version__
-from mmcs.errors import UserError
+from mmcs.errors import DataError, UserError
 from mmcs.files import atomic_file
-from mmcs.prepare.overlap import Overlap
+from mmcs.prepare.overlap_result import Overlap
 
 _FIRST = "# Training samples and captions that stand in a test set, too (mmcs data overlap)."
 
@@ -34,7 +34,17 @@ def check_list(path: Path, read: Sequence[str] = ()) -> None:
 
 
 def write_list(path: Path, overlap: Overlap) -> None:
-    """Writes the list: samples with the reason above each, then captions."""
+    """Writes the list: samples with the reason above each, then captions.
+
+    Raises:
+        DataError: a sample whose name ``data.exclude`` would read as something else.
+    """
+    for identity in overlap.listed:
+        if identity.startswith("#") or identity != identity.strip():
+            raise DataError(
+                f"the training sample {identity!r} cannot stand in a list: its name begins with # or ends in a space; "
+                "rename the folder or the sample."
+            )
     settings = overlap.settings
     suites = ", ".join(f"{suite.name} ({suite.shards})" for suite in overlap.suites)
     lines = [

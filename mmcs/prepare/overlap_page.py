@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmcs.evaluation.pictures import Pictures
 from mmcs.files import atomic_file
-from mmcs.prepare.overlap import Overlap, SuiteOverlap
 from mmcs.prepare.overlap_find import CAPTION, FILE
+from mmcs.prepare.overlap_result import Overlap, SuiteOverlap
 from mmcs.report.page import pages
 from mmcs.report.picture import thumbnail
 from mmcs.stream.sources import expand

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import imagehash
@@ -13,14 +14,15 @@ import pytest
 from PIL import Image, ImageDraw
 from small_world import add
 
+from mmcs.cli import build_parser
 from mmcs.errors import DataError, UserError
 from mmcs.prepare.fingerprint import VIEWS, Fingerprint
 from mmcs.prepare.hash_index import MOST, HashIndex, bits_set
 from mmcs.prepare.likeness import likeness
-from mmcs.prepare.overlap import Overlap, Settings, find_overlap, words
-from mmcs.prepare.overlap_command import register
+from mmcs.prepare.overlap import find_overlap, words
 from mmcs.prepare.overlap_list import check_list, write_list
 from mmcs.prepare.overlap_page import write_page
+from mmcs.prepare.overlap_result import Overlap, Pair, Settings
 from mmcs.stream.drops import BadSample
 
 LONG = "Two old men play chess under a tree."
@@ -327,12 +329,20 @@ def test_the_list_leaves_nothing_behind(sets, tmp_path, world):
     assert [each.text for each in again.suites[0].captions] == ["zebra"]
 
 
-def run(*arguments: str) -> None:
-    import argparse
+def test_training_captions_may_stand_elsewhere_and_in_another_language(sets, tmp_path):
+    texts = {"alt_text": "zwei ALTE Männer spielen Schach.", "captions": {"en": ["Chess in a park on a sunny day"]}}
+    train = write(tmp_path / "alt" / "train" / "0.tar", {"a": (jpeg(drawing(80)), "Nothing.", texts)})
+    settings = Settings(num_workers=0, caption="alt_text", text_language="de")
+    overlap = find_overlap(train, {"one": sets[1]}, settings)
+    assert overlap.captions == ["zwei ALTE Männer spielen Schach."] and not overlap.listed
+    path = tmp_path / "exclude.txt"
+    write_list(path, overlap)
+    with pytest.raises(DataError, match="1 more excluded"):  # it had no other caption
+        find_overlap(train, {"one": sets[1]}, replace(settings, exclude=(str(path),)))
 
-    parser = argparse.ArgumentParser()
-    register(parser.add_subparsers())
-    args = parser.parse_args(["overlap", *arguments, "--num-workers", "0"])
+
+def run(*arguments: str) -> None:
+    args = build_parser().parse_args(["data", "overlap", *arguments, "--num-workers", "0"])
     args.run(args)
 
 
@@ -377,13 +387,15 @@ def test_mistakes_are_one_sentence(sets, tmp_path, monkeypatch):
             find_overlap(train, {"suite": suite}, Settings(num_workers=0))
     write_list(tmp_path / "own.txt", audit(sets))
     check_list(tmp_path / "own.txt")
+    remark = replace(audit(sets), listed={"#set/train/0/a": ("same file", "one/test/0/a")})
+    with pytest.raises(DataError, match="'#set/train/0/a' cannot stand in a list"):
+        write_list(tmp_path / "none.txt", remark)
+    assert not (tmp_path / "none.txt").exists()
 
 
 def test_a_page_names_pictures_that_cannot_be_had(sets, tmp_path):
     overlap = audit(sets)
-    overlap.suites[0].pairs.append(
-        overlap.suites[0].pairs[0].__class__("same file", "set/train/0/gone", "one/test/0/a", 0, 1.0)
-    )
+    overlap.suites[0].pairs.append(Pair("same file", "set/train/0/gone", "one/test/0/a", 0, 1.0))
     write_page(tmp_path / "page.html", overlap)
     page = (tmp_path / "page.html").read_text("utf-8")
     assert page.count("<img") == 7 and "set/train/0/gone" in page
