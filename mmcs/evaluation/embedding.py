@@ -52,7 +52,7 @@ def embed_suite(
             continue
         on_device = {key: _to(value, device) for key, value in batch.items()}
         images.append(embed_images(towers, on_device).float().cpu())
-        texts.append(embed_texts(towers, on_device)[0].float().cpu())
+        texts.append(_in_pieces(towers, on_device, batch_size))
         ids += batch["identity"]
         groups += batch["groups"]
         columns = ("text_language", "text_name", "text_groups", "text_number")
@@ -111,6 +111,13 @@ class CaptionEncoder:
         if not found:
             return torch.empty(0, self.towers.embed_dim)
         return torch.cat(found)[[place[text] for text in texts]]
+
+
+def _in_pieces(towers: Towers, batch: dict[str, Any], size: int) -> Tensor:
+    """(T, D) on the CPU: a batch of pictures has many times as many captions, in all languages."""
+    key = "text_features" if "text_features" in batch else "tokens"
+    pieces = batch[key][0].split(size)
+    return torch.cat([embed_texts(towers, {key: [piece]})[0].float().cpu() for piece in pieces])
 
 
 def _to(value: Any, device: torch.device) -> Any:

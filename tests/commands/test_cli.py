@@ -16,6 +16,8 @@ COMMANDS = [
     ["data", "prepare", "emoji"],
     ["data", "prepare", "table"],
     ["data", "inspect"],
+    ["data", "overlap"],
+    ["data", "prepare", "xm3600"],
     ["lexicon"],
     ["lexicon", "build", "freedict"],
     ["lexicon", "info"],

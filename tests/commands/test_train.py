@@ -64,7 +64,7 @@ def test_a_run_leaves_what_the_contract_names(one_process):
     assert results["experiment"] == "two_view" and results["seen_languages"] == ["de", "fi"]
     languages = {row["query_language"] for row in results["rows"] if row["task"] == "image_retrieval"}
     assert {"en", "de", "fi", "seen", "non_english"} <= languages
-    assert list((one_process / "retrieval").glob("shapes.test.de.image_retrieval.run.gz"))
+    assert list((one_process / "retrieval").glob("shapes.test.all_captions.image_retrieval.de.image.run.gz"))
     with (one_process / "metrics.csv").open() as lines:
         names = next(csv.reader(lines))
     for name in (
