@@ -75,6 +75,7 @@ class Comparison:
     Attributes:
         suites: with captions and images; empty where the runs were evaluated on text alone.
         texts: figures of sets of text alone (BEIR format).
+        text_notes: what must be said beside them.
         step: at which unfinished runs are compared by their validations; None: by their evaluations.
         unfinished: folders of the runs without results.json.
     """
@@ -84,6 +85,7 @@ class Comparison:
     suites: list[SuiteComparison]
     settings: Settings
     texts: list[Further] = field(default_factory=list)
+    text_notes: list[str] = field(default_factory=list)
     step: int | None = None
     unfinished: list[str] = field(default_factory=list)
 
@@ -119,23 +121,34 @@ def compare_systems(
     """
     protocols = baseline.runs[0].protocols
     trained = [system for system in systems if system.experiment != UNTRAINED]
-    texts = dict.fromkeys(
-        (about.suite, about.split, about.protocol)
-        for system in systems
-        for about in system.runs[0].rankings
-        if (about.suite, about.split) not in protocols
-    )
+    texts, text_notes = _texts(systems, baseline)
     return Comparison(
         systems=list(systems),
         baseline=baseline,
         suites=[_suite(place, systems, baseline, seen, terms, distances) for place in sorted(protocols)],
         settings=compare_settings({system.label: system.runs[0].results["config"] for system in trained}),
-        texts=[
-            found
-            for *place, protocol in texts
-            for found in further(systems, baseline, (place[0], place[1]), protocol, {})
-        ],
+        texts=texts,
+        text_notes=text_notes,
     )
+
+
+def _texts(systems: Sequence[System], base: System) -> tuple[list[Further], list[str]]:
+    """Figures of what is no suite of captions and images, and the notes on it."""
+    places = dict.fromkeys(
+        (about.suite, about.split, about.protocol)
+        for system in systems
+        for about in system.runs[0].rankings
+        if (about.suite, about.split) not in base.runs[0].protocols
+    )
+    found = [own for suite, split, name in places for own in further(systems, base, (suite, split), name, {})]
+    rows = [row for system in systems for run in system.runs for row in run.results["rows"]]
+    notes = [
+        f"{row['suite']}: {note}"
+        for row in rows
+        if (row["suite"], row["split"], row["protocol"]) in places
+        for note in row.get("notes", ())
+    ]
+    return found, list(dict.fromkeys(notes))
 
 
 def _suite(

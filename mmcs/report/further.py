@@ -7,7 +7,7 @@ matrix of languages is ``matrix``'s.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmcs.evaluation.direct import is_direct
@@ -19,6 +19,7 @@ from mmcs.report.cells import RECALL_10, Cell, Figure, cells, differences
 from mmcs.report.runs import Answers, Place, Run, System
 
 BEIR = "beir"
+BEIR_PROTOCOL = "beir_format"  # beir_ranking.PROTOCOL, without the models that it imports
 TRANSFORMED = ("switched", "translate_test", "other")
 LOSS = "loss_of_"  # told by ``effects``
 
@@ -85,7 +86,7 @@ def _kind(about: About) -> str | None:
     """None for what is shown elsewhere: plain retrieval, and pairs of captions."""
     if is_direct(about.as_dict()):
         return None
-    if about.protocol == BEIR:
+    if about.protocol == BEIR_PROTOCOL:
         return BEIR
     if about.setting == MLIR:
         return "mixed"
@@ -124,7 +125,7 @@ def _of_queries(
             }
             for name, of in every.items():
                 yield Further(
-                    about=by_language[of[0]],
+                    about=by_language[name] if name in by_language else _mean_about(by_language[of[0]], name),
                     kind=kind,
                     metric=metric,
                     language=name,
@@ -146,6 +147,12 @@ def _alike(systems: Sequence[System], by_language: Mapping[str, About]) -> Itera
     for labels, languages in found.items():
         if labels:
             yield languages, [system for system in systems if system.label in labels]
+
+
+def _mean_about(about: About, name: str) -> About:
+    """What a mean over the set ``name`` is of, where ``about`` is of one of its languages."""
+    texts_ask = about.language == about.query_language
+    return replace(about, query_language=name) if texts_ask else replace(about, gallery_language=name)
 
 
 def _plain(system: System, answers: Answers, about: About) -> Answers:

@@ -4,7 +4,7 @@ summary. Rich does the drawing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +16,7 @@ from mmcs.report.comparison import Comparison, SuiteComparison
 from mmcs.report.language_verdicts import OPEN, LanguageVerdict
 from mmcs.report.names import language_name
 from mmcs.report.terminal_tables import Layout, further_tables, key_title, other_tables, short
-from mmcs.report.words import UNCORRECTED, basis, p_text, points, significance_note, summary, verdict
+from mmcs.report.words import UNCORRECTED, about, basis, p_text, points, significance_note, summary, verdict
 
 STYLES = {"good": "green", "bad": "red", "open": "yellow"}
 MARKS = {"helps": (" ▲", "green"), "hurts": (" ▼", "red"), OPEN: ("  ", "")}
@@ -29,17 +29,22 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print("; ".join(f"{head} {label}" for head, label in zip(layout.heads, layout.labels, strict=True)))
     for part in comparison.suites:
         console.print(f"\n{basis(part)}", highlight=False)
-        for note in part.notes:
-            console.print(f"Mind: {note}", highlight=False, style="yellow")
+        _mind(part.notes, console)
         for table in (*_tables(comparison, layout, part), *other_tables(layout, part)):
             console.print(table, highlight=False)
     for table in further_tables(layout, comparison.texts):
-        console.print(table)
+        console.print(table, highlight=False)
+    _mind(comparison.text_notes, console)
     console.print()
     for paragraph in summary(comparison):
         console.print(paragraph, highlight=False)
     if comparison.settings.unequal:
         console.print(f"Warning: trained at unequal settings: {', '.join(comparison.settings.unequal)}.", style="red")
+
+
+def _mind(notes: Sequence[str], console: Console) -> None:
+    for note in notes:
+        console.print(f"Mind: {note}", highlight=False, style="yellow")
 
 
 def _tables(comparison: Comparison, layout: Layout, part: SuiteComparison) -> Iterator[Table | Text]:
@@ -124,4 +129,4 @@ def _needed(own: LanguageVerdict) -> str:
         return ""
     if own.needed is None:
         return "too close to 0"
-    return f"about {own.needed:,}" if own.needed > own.difference.n_queries else "more seeds"
+    return about(own.needed) if own.needed > own.difference.n_queries else "more seeds"

@@ -21,7 +21,9 @@ from mmcs.report.names import SETS, language_name
 from mmcs.report.proximity_words import correlations, relation
 from mmcs.report.terms import ALL
 from mmcs.report.words import points
+from mmcs.retrieval.languages import ENGLISH
 
+BESIDE_PLAIN = ("translate_test", "other")  # kinds that are looked at beside the plain queries
 MOST_TERMS = 8  # named in a row
 _FIRST, _WIDE, _NARROW = 28, 17, 11  # columns: languages, a figure with its interval, a figure
 
@@ -105,10 +107,14 @@ def _pairs(layout: Layout, part: SuiteComparison) -> Table:
 
 
 def further_tables(layout: Layout, rows: Sequence[Further]) -> Iterator[Table]:
-    """A table per kind; shares of languages stand on the page."""
+    """A table per kind; shares of languages stand on the page, and single languages of the kinds that nobody named."""
     for kind in dict.fromkeys(one.kind for one in rows if one.kind != "language_share"):
-        table = layout.table(f"{TITLES[kind]}{' (plain queries in brackets)' if kind == 'translate_test' else ''}", "")
-        for one in (one for one in rows if one.kind == kind):
+        own = [one for one in rows if one.kind == kind]
+        if kind == "other" and any(one.languages for one in own):
+            own = [one for one in own if one.languages or one.language == ENGLISH]
+        brackets = " (plain queries in brackets)" if kind in BESIDE_PLAIN and any(one.plain for one in own) else ""
+        table = layout.table(f"{TITLES[kind]}{brackets}", "")
+        for one in own:
             title = further_title(one).removesuffix(f": {RECALL_10}")
             table.add_row(title, *(_further_cell(one, label, layout) for label in layout.labels))
         yield table
@@ -117,7 +123,7 @@ def further_tables(layout: Layout, rows: Sequence[Further]) -> Iterator[Table]:
 def _further_cell(one: Further, label: str, layout: Layout) -> str:
     if label not in one.values:
         return "–"
-    if one.kind == "translate_test" and label in one.plain:
+    if one.kind in BESIDE_PLAIN and label in one.plain:
         return f"{100 * one.values[label][0]:.1f} ({100 * one.plain[label][0]:.1f})"
     figure = further_figure(one, one.values[label])
     return figure if layout.intervals else figure.split(" ")[0]

@@ -95,6 +95,11 @@ def signed(value: float) -> str:
     return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
+def about(count: int) -> str:
+    """A count to two places that matter: ``about 27,000``."""
+    return f"about {round(count, 2 - len(str(count))):,}"
+
+
 def p_text(value: float) -> str:
     """A p-value as text, to three places."""
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"
@@ -161,7 +166,8 @@ def _caveats(label: str, part: SuiteComparison, comparison: Comparison) -> Itera
     if comparison.step is not None:
         yield f"These are figures of validation at step {comparison.step}, on which checkpoints are chosen."
     if comparison.unfinished:
-        yield f"{len(comparison.unfinished)} of the runs are unfinished: what more training does is not told."
+        count, total = len(comparison.unfinished), sum(len(system.runs) for system in comparison.systems)
+        yield f"Unfinished runs: {count} of {total}; what more training does is not told."
     if not {system.experiment for system in comparison.systems} & set(CONTROLS):
         yield "No control run (shuffled lexicon) is among these: how much the words themselves matter stays open."
     yield from _rests_on(label, part, comparison)

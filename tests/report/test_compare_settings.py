@@ -10,6 +10,7 @@ import torch
 from toy_runs import make_run
 
 from mmcs.codeswitch.strategy import Caption
+from mmcs.evaluation.beir_ranking import PROTOCOL
 from mmcs.evaluation.caption_pairs import CaptionPairs
 from mmcs.evaluation.mixed import MixedLanguages
 from mmcs.evaluation.ranking import TEXT_TO_TEXT, About, Ranking
@@ -146,7 +147,7 @@ def test_translated_queries_stand_beside_the_plain_ones_per_language(part):
             assert own.plain[label][0] == pytest.approx(cells[label][language].figures["recall@10"][0])
             assert own.effects[label].value == pytest.approx(own.values[label][0] - own.plain[label][0])
     mean = of(part, "translate_test", language="seen")
-    assert mean.languages == ["de", "hi"] and mean.n_queries == 120
+    assert mean.languages == ["de", "hi"] and mean.n_queries == 120 and mean.about.query_language == "seen"
     assert mean.differences["two views"].value == pytest.approx(
         mean.values["two views"][0] - mean.values["English only"][0]
     )
@@ -173,7 +174,7 @@ def test_a_setting_of_one_system_alone_is_shown_without_differences(runs, tmp_pa
 
 def test_sets_of_text_alone_are_compared_by_ndcg(tmp_path):
     folders = []
-    about = About("texts", "test", "beir", "CLIR", None, TEXT_TO_TEXT, "hi", "en")
+    about = About("texts", "test", PROTOCOL, "CLIR", None, TEXT_TO_TEXT, "hi", "en")
     draw = np.random.default_rng(0)
     for name, best in (("zero_shot", 40), ("two_view", 12)):
         folder = tmp_path / name
@@ -192,13 +193,21 @@ def test_sets_of_text_alone_are_compared_by_ndcg(tmp_path):
             n_excluded=0,
         )
         write_ranking(folder / "retrieval", ranking)
-        truncated = {**about.as_dict(), "language": "hi", "metric": "truncated", "value": 0.25, "ci95": [0.25, 0.25]}
+        truncated = {
+            **about.as_dict(),
+            "language": "hi",
+            "metric": "truncated",
+            "value": 0.25,
+            "ci95": [0.25, 0.25],
+            "notes": ["3 are empty."],
+        }
         rows = [{**truncated, "n_queries": 50, "n_gallery": 50}]
         files = {"rankings": [{**about.as_dict(), "file": about.file}]}
         folders.append(write_results(folder, "m", name, 0, {}, rows, extra=files).parent)
     comparison = compare(folders, out=tmp_path / "report.html")
     assert comparison.suites == [] and (tmp_path / "report.html").is_file()
     assert [own.metric for own in comparison.texts] == ["ndcg@10", "mrr@10", "truncated"]
+    assert comparison.text_notes == ["texts: 3 are empty."]
     own = comparison.texts[0]
     assert own.differences["two views"].value == pytest.approx(
         own.values["two views"][0] - own.values["English only"][0]

@@ -76,7 +76,7 @@ def test_the_terminal_says_that_it_is_validation_and_how_many_queries_it_would_t
     b = under_way(tmp_path / "b", "two_view", [20], BETTER)
     assert main(["compare", str(a), str(b)]) == 0
     printed = capsys.readouterr().out
-    for expected in ("validation, step 20", "cannot tell yet", "helps", "about ", "2 of the runs are unfinished"):
+    for expected in ("validation, step 20", "cannot tell yet", "helps", "about ", "Unfinished runs: 2 of 2"):
         assert expected in " ".join(printed.split())
     assert "Report:" not in printed and not (tmp_path / "report.html").exists()
     assert max(map(len, printed.splitlines())) <= 80
