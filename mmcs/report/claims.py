@@ -58,7 +58,7 @@ def pairs(systems: Sequence[System], base: System) -> dict[Pair, tuple[str, ...]
     asked = candidates(systems, base)
     controls = [system for system in systems if system.experiment in CONTROLS and system is not base]
     rest = [system for system in systems if system is not base and system not in asked]
-    found = {(system.label, base.label): PRIMARY_SETS for system in asked}
+    found: dict[Pair, tuple[str, ...]] = {(system.label, base.label): PRIMARY_SETS for system in asked}
     found |= {
         (system.label, control.label): PRIMARY_SETS[:-1]
         for system in asked
