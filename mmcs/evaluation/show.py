@@ -9,6 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from mmcs.evaluation.beir_ranking import PROTOCOL
+from mmcs.evaluation.direct import is_direct
 from mmcs.evaluation.ranking import TASKS, TEXT_TO_TEXT
 from mmcs.evaluation.rows import PAIRS
 
@@ -30,16 +32,25 @@ def show(rows: Sequence[Row], console: Console | None = None) -> None:
 
 
 def _tables(rows: Sequence[Row], title: str) -> Iterator[Table]:
-    plain = [row for row in rows if row["query_transform"] is None and row["setting"] != "MLIR"]
-    direct = [row for row in plain if row["task"] in TASKS]
-    pairs = [row for row in plain if row["task"] == TEXT_TO_TEXT and row["protocol"] != "beir_format"]
-    others = [row for row in rows if row not in direct and row not in pairs]
-    if direct:
+    kinds: dict[str, list[Row]] = {}
+    for row in rows:
+        kinds.setdefault(_kind(row), []).append(row)
+    if direct := kinds.get("direct"):
         yield _directions(direct, f"{title}: recall@10 in % [95 % interval over groups]")
-    if pairs:
+    if pairs := kinds.get("pairs"):
         yield _matrix(pairs, f"{title}: captions (rows) that find a caption of their image (columns), recall@10 in %")
-    if others:
-        yield _others(others, f"{title}: what else was ranked, in % [95 % interval over groups]")
+    if others := kinds.get("others"):
+        yield _list(others, WIDE, f"{title}: what else was ranked, in % [95 % interval over groups]")
+    if beir := kinds.get("beir"):
+        yield _list(beir, BEIR, f"{title}: queries that find documents, in % [95 % interval over queries]")
+
+
+def _kind(row: Row) -> str:
+    if row["protocol"] == PROTOCOL:
+        return "beir"
+    if is_direct(row):
+        return "direct"
+    return "pairs" if row["task"] == TEXT_TO_TEXT and row["setting"] != "MLIR" else "others"
 
 
 def _directions(rows: Sequence[Row], title: str) -> Table:
@@ -73,14 +84,14 @@ def _matrix(rows: Sequence[Row], title: str) -> Table:
     return table
 
 
-def _others(rows: Sequence[Row], title: str) -> Table:
+def _list(rows: Sequence[Row], metrics: Sequence[str], title: str) -> Table:
     table = Table("ranked", "figure", title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("value", justify="right")
     table.add_column("n", justify="right")
     before = None
-    files = list(dict.fromkeys(row.get("file", "") for row in rows))
-    for row in sorted(rows, key=lambda row: files.index(row.get("file", ""))):
-        if row["metric"] not in (BEIR if row["protocol"] == "beir_format" else WIDE):
+    order = {file: place for place, file in enumerate(dict.fromkeys(row.get("file") for row in rows))}
+    for row in sorted(rows, key=lambda row: order[row.get("file")]):
+        if row["metric"] not in metrics:
             continue
         what = f"{row['query_transform'] or row['setting']}: {row['query_language']} → {row['gallery_language']}"
         metric = SPOKEN.get(row["metric"], row["metric"])
