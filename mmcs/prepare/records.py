@@ -18,7 +18,7 @@ SPLITS = ("train", "val", "test")
 EXAMPLES_KEPT = 5
 MEANINGFUL = "#*%&@"  # Unicode calls them punctuation; in "keycap #" they are what is named
 
-_ARTICLE = re.compile(r"(?:a|an|the) (?=.)")
+_ARTICLE = re.compile(r"^(?:a|an|the) (?=.)")
 _LANGUAGE = re.compile(
     r"(?P<language>[a-z]{2,3})(?:-(?P<script>[a-z]{4}))?(?:-(?P<region>[a-z]{2}|\d{3}))?"
     r"(?P<variants>(?:-(?:[a-z0-9]{5,8}|\d[a-z0-9]{3}))*)",
@@ -88,6 +88,8 @@ def concept_of(caption: str) -> str:
 
     >>> concept_of("A zebra.") == concept_of("zebra")
     True
+    >>> concept_of("The panda under a tree")
+    'panda under a tree'
     """
     text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", caption).casefold())
     text = re.sub("['’ʼ`´]", "", text)  # "o’clock" is one word

@@ -28,7 +28,7 @@ from mmcs.prepare.images import ImageError, Picture
 from mmcs.prepare.layout import Plan
 from mmcs.prepare.records import SPLITS, Record, Tally
 
-SCHEMA = 1
+SCHEMA = 2  # 1: concepts were cut at any article, and so were the splits
 MANIFEST = "manifest.json"
 CHUNK = 64  # records in memory at a time
 
@@ -81,6 +81,10 @@ def find_prepared(out: str | os.PathLike[str], name: str, layout: Plan, argument
         made_with = {"name": manifest["name"], **manifest["arguments"]}
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{folder} holds a {MANIFEST} that mmcs did not write; name another folder.") from None
+    if manifest.get("schema") != SCHEMA:
+        raise UserError(
+            f"{folder} was made by another version of mmcs, with other splits; remove it and prepare it again."
+        )
     for key, asked in {"name": name, **layout.as_dict(), **arguments}.items():
         if asked is not None and made_with.get(key) != asked:
             raise UserError(

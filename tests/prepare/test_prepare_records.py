@@ -75,3 +75,9 @@ def test_locales_become_language_tags():
 def test_what_is_no_language_tag_is_refused(text):
     with pytest.raises(UserError, match="language tag"):
         language_tag(text)
+
+
+def test_an_article_is_left_out_at_the_beginning_alone_and_only_as_a_word():
+    assert concept_of("The panda bear eats a leaf under the tree.") == "panda bear eats a leaf under the tree"
+    assert concept_of("Santa Claus") == "santa claus" and concept_of("an ant") == "ant"
+    assert concept_of("a") == "a"
