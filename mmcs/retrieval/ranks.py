@@ -17,7 +17,7 @@ from torch import Tensor
 from mmcs.errors import DataError
 from mmcs.retrieval.counting import count_reached, levels
 from mmcs.retrieval.positives import Positives
-from mmcs.retrieval.scores import check, scored, scored_both_ways
+from mmcs.retrieval.scores import alone, check, scored, scored_both_ways
 from mmcs.retrieval.top import best
 
 CUT = 10  # of nDCG
@@ -119,18 +119,18 @@ def find_both(
         return find(texts, images, text_groups, image_groups, k), find(images, texts, image_groups, text_groups, k)
     _check_groups(texts, images, text_groups, image_groups)
     check(texts, images)
-    of_texts, of_images = Positives.by_group(text_groups, image_groups), Positives.by_group(image_groups, text_groups)
+    with alone():
+        of_texts = Positives.by_group(text_groups, image_groups)
+        of_images = Positives.by_group(image_groups, text_groups)
     scores = scored_both_ways(texts, images)
     listed = best(scores, of_texts, 0, k), best(scores.T, of_images, 0, k)
-    rows, columns = of_texts.of(0, len(texts))
-    own = scores[rows, columns]
-    scores[rows, columns] = -torch.inf  # a positive counts before nobody, on either side
-    by_row, by_column = levels(rows, own, len(texts), CUT), levels(columns, own, len(images), CUT)
-    in_row, in_column = count_reached(scores, by_row, by_column)
-    return (
-        Found(*_figures(by_row, in_row, of_texts.count), *listed[0]),
-        Found(*_figures(by_column, in_column, of_images.count), *listed[1]),
-    )
+    with alone() as threads:
+        rows, columns = of_texts.of(0, len(texts))
+        own = _taken(scores, rows, columns)
+        by_row, by_column = levels(rows, own, len(texts), CUT), levels(columns, own, len(images), CUT)
+        in_row, in_column = count_reached(scores, by_row, by_column, threads)
+        figures = _figures(by_row, in_row, of_texts.count), _figures(by_column, in_column, of_images.count)
+    return Found(*figures[0], *listed[0]), Found(*figures[1], *listed[1])
 
 
 def ranks(
@@ -186,12 +186,11 @@ def _find(queries: Tensor, gallery: Tensor, positives: Positives, k: int, chunk:
     for start, scores in scored(queries, gallery, chunk):
         stop = start + len(scores)
         listed = best(scores, positives, start, k)
-        rows, columns = positives.of(start, stop)
-        own = scores[rows, columns]
-        scores[rows, columns] = -torch.inf
-        by_row = levels(rows, own, len(scores), CUT)
-        in_row, _ = count_reached(scores, by_row, scores.new_empty(0, len(gallery)))
-        parts.append((*_figures(by_row, in_row, positives.count[start:stop]), *listed))
+        with alone() as threads:
+            rows, columns = positives.of(start, stop)
+            by_row = levels(rows, _taken(scores, rows, columns), len(scores), CUT)
+            in_row, _ = count_reached(scores, by_row, scores.new_empty(0, len(gallery)), threads)
+            parts.append((*_figures(by_row, in_row, positives.count[start:stop]), *listed))
     if not parts:
         parts = [
             (
@@ -201,6 +200,13 @@ def _find(queries: Tensor, gallery: Tensor, positives: Positives, k: int, chunk:
             )
         ]
     return Found(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+
+def _taken(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The scores (P,) of positive pairs, which then count before nobody, neither of their row nor of their column."""
+    own = scores[rows, columns]
+    scores[rows, columns] = -torch.inf
+    return own
 
 
 def _figures(thresholds: Tensor, above: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:

@@ -116,13 +116,29 @@ def _longest(embeddings: Tensor, dtype: torch.dtype) -> float:
 def _repeated(embeddings: Tensor) -> tuple[Tensor, Tensor]:
     """Places (T,) of the rows of (N, D) that repeat an earlier row bit for bit, and the places (T,) of those rows."""
     key = embeddings.view(torch.int32).sum(1, dtype=torch.int32)  # overflows, which a key may
-    _, inverse, count = key.unique(return_inverse=True, return_counts=True)
-    alike = (count[inverse] > 1).nonzero()[:, 0]
+    with alone():
+        _, inverse, count = key.unique(return_inverse=True, return_counts=True)
+        alike = (count[inverse] > 1).nonzero()[:, 0]
     if len(alike) == 0:
         return alike, alike
     kinds, inverse = embeddings[alike].unique(dim=0, return_inverse=True)
     first = alike.new_full((len(kinds),), len(embeddings)).scatter_reduce_(0, inverse, alike, "amin")[inverse]
     return alike[first < alike], first[first < alike]
+
+
+@contextmanager
+def alone() -> Iterator[int]:
+    """Torch works on this thread alone; gives the number of threads that it had.
+
+    Steps of some thousand numbers gain nothing from more, and where other work holds a core, each of them would wait
+    for it: on two busy cores these small steps took twice as long as the product.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager
