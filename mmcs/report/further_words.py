@@ -37,7 +37,7 @@ def further_title(one: Further) -> str:
     about = one.about
     metric = _SPOKEN.get(one.metric, one.metric.replace("_", " "))
     if one.kind == "language_share":
-        return f"{language_name(one.language)}, {_sides(one)}"
+        return language_name(one.language)
     if one.kind == "mixed":
         return f"{_sides(one)}: {metric}"
     if one.kind == "switched":
@@ -51,10 +51,15 @@ def further_title(one: Further) -> str:
     return f"{_sides(one)}{f', {about.query_transform}' if about.query_transform else ''}: {metric}"
 
 
+def further_group(one: Further) -> str:
+    """The heading that a row shares with those about it; empty where a table has none."""
+    return _sides(one) if one.kind == "language_share" else ""
+
+
 def further_figure(one: Further, figure: tuple[float, float, float]) -> str:
     """A figure with its interval: shares in percent, a cosine as it is."""
     scale, digits = (1, 2) if one.metric.startswith("cosine") else (100, 1)
-    value, low, high = (f"{scale * x:.{digits}f}".replace("-", "−") for x in figure)
+    value, low, high = (f"{round(scale * x, digits) + 0.0:.{digits}f}".replace("-", "−") for x in figure)
     return f"{value} [{low}, {high}]"
 
 
@@ -67,6 +72,8 @@ def _sides(one: Further) -> str:
 def _side(language: str) -> str:
     if language == IMAGE:
         return "images"
+    if language in SETS and language != "en":
+        return f"captions in {SETS[language]}"
     return "mixed captions" if language == "mixed" else f"{language_name(language)} captions"
 
 

@@ -55,6 +55,7 @@ def write_page(path: Path, comparison: Comparison, pictures: Pictures | None = N
         "thousands": _thousands,
         "needed": _needed,
         "seeds": _seeds,
+        "further_group": further_words.further_group,
         "further_title": further_words.further_title,
         "figure": further_words.further_figure,
     }
