@@ -54,6 +54,7 @@ class ParseSample:
             if self.languages is None or language in self.languages
         }
         own, blank = self._own(files, record, field)
+        own = list(dict.fromkeys(own))
         if field is None:
             # A copy of the .txt among the further captions is no further one; what people wrote twice counts twice.
             own += [text for text in captions.get(self.text_language, []) if text not in own]

@@ -119,3 +119,10 @@ def test_nothing_stands_in_for_a_field_that_is_not_there(field, files, cause):
     with pytest.raises(BadSample) as caught:
         parsed(field, **files)
     assert caught.value.cause == cause
+
+
+def test_a_caption_that_people_wrote_twice_counts_twice_but_a_copy_of_the_text_does_not():
+    record = {"captions": {"en": ["first", "again", "again", "last"]}}
+    files = {"txt": b"first", "json": json.dumps(record).encode()}
+    parsed = ParseSample()({"files": files, "identity": "a/b/c"})
+    assert parsed["captions"]["en"] == ["first", "again", "again", "last"]
