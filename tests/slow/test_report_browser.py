@@ -92,7 +92,7 @@ def test_what_it_must_say_is_seen(page, report):
     seen = " ".join(page.locator("body").inner_text().split())
     for paragraph in summary(comparison):
         assert " ".join(paragraph.split()) in seen
-    assert NOTE in seen and "German" in seen and "Hindi" in seen and "first_caption" in seen
+    assert NOTE in seen and "German" in seen and "Hindi" in seen and "first caption" in seen.lower()
     first_screen = page.evaluate("document.querySelector('.summary').getBoundingClientRect().top")
     assert first_screen < page.viewport_size["height"], "the answer stands on the first screen"
 
