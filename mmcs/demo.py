@@ -129,6 +129,7 @@ def train(arm: str, folder: Path, data: Path, sets: Sequence[str], seed: int) ->
     suite = "_".join(sets)
     config = resolve(compose_config([f"experiment={arm}", f"seed={seed}", f"data_dir={data}"]))
     config["experiment"] = arm
+    config["eval"]["matrix"] = arm in ("zero_shot", "two_view")  # of what is compared in the first place
     config["eval"]["untouched"] = arm == "zero_shot"  # the same model before training in all of them: once is enough
     config["data"]["train_shards"] = shards["train"]
     config["eval"] |= {"val": {suite: shards["val"]}, "test": {suite: shards["test"]}}

@@ -4,12 +4,15 @@ report. ``mmcs.train`` calls it; ``mmcs.assemble`` has made the parts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmcs.assemble import Run
+from mmcs.evaluation.caption_pairs import CaptionPairs
 from mmcs.evaluation.embedding import embed_suite
 from mmcs.evaluation.evaluate import evaluate
 from mmcs.evaluation.protocols import retrieve
+from mmcs.evaluation.setting import Setting
 from mmcs.evaluation.suites import Suite
 from mmcs.model.build import build_towers
 from mmcs.model.checkpoint import load_weights, save_weights
@@ -40,7 +43,8 @@ def finish(run: Run) -> float | None:
         best = _wise_ft(run, towers)
     if not run.test:
         return best
-    _evaluate(run, towers, run.folder, run.config["experiment"], run.config["seed"])
+    settings = [CaptionPairs()] if run.config["eval"]["matrix"] else []
+    _evaluate(run, towers, run.folder, run.config["experiment"], run.config["seed"], settings)
     folders = [run.folder]
     if run.config["eval"]["untouched"]:
         towers.load_trainable_state_dict(run.untouched)
@@ -81,7 +85,9 @@ def _figures(run: Run, towers: Towers, suite: Suite, monitor: str) -> dict[str, 
     return found
 
 
-def _evaluate(run: Run, towers: Towers, folder: Path, experiment: str, seed: int | None) -> None:
+def _evaluate(
+    run: Run, towers: Towers, folder: Path, experiment: str, seed: int | None, settings: Sequence[Setting] = ()
+) -> None:
     evaluate(
         towers,
         run.test,
@@ -91,5 +97,6 @@ def _evaluate(run: Run, towers: Towers, folder: Path, experiment: str, seed: int
         seed=seed,
         config=run.config,
         seen=run.seen,
+        settings=settings,
         cache_features=run.config["data"]["cache_features"],
     )
