@@ -30,25 +30,32 @@ _COLUMNS = [
 ]
 
 
-def model_card(towers: Towers, name: str, config: dict[str, Any] | None = None, run: Path | None = None) -> str:
+def model_card(
+    towers: Towers,
+    name: str,
+    config: dict[str, Any] | None = None,
+    run: Path | None = None,
+    *,
+    library: str = "open_clip",
+    loading: str | None = None,
+) -> str:
     """The text of ``README.md``.
 
     Args:
         name: the model's title.
         config: the run's resolved configuration; None for a model that mmcs did not train.
         run: the run's folder, for its ``results.json``.
+        library: what loads the folder.
+        loading: the section that says how; by default, with plain open_clip.
     """
     data = _manifests(config) if config else []
     lexicons = _lexicons(config) if config else []
     results = _results(run) if run is not None else None
     sections = [
-        _header(results),
+        _header(results, library),
         f"# {name}",
         _what_it_is(towers, config),
-        "## How to load it\n\nWith plain OpenCLIP (`pip install open_clip_torch transformers`), offline, from wherever this "
-        f"folder lies:\n\n```python\n{loading_lines(towers)}```\n\nEmbeddings of captions in any of its languages and of "
-        "images are then\n`model.encode_text(tokenizer([…]), normalize=True)` and "
-        "`model.encode_image(preprocess(image)[None], normalize=True)`.",
+        loading or _open_clip_loading(towers),
         _image_tower(towers),
     ]
     if config:
@@ -109,14 +116,23 @@ def _results(run: Path) -> dict[str, Any] | None:
 # --- sections -------------------------------------------------------------------------------------------------------
 
 
-def _header(results: dict[str, Any] | None) -> str:
+def _header(results: dict[str, Any] | None, library: str) -> str:
     languages = sorted({tag.split("-")[0] for tag in (results or {}).get("languages", [])})
-    lines = ["---", "library_name: open_clip", "pipeline_tag: zero-shot-image-classification"]
+    lines = ["---", f"library_name: {library}", "pipeline_tag: zero-shot-image-classification"]
     lines += ["license: other", "license_name: see-licences-below", "license_link: README.md"]
     lines += ["tags:", *(f"- {tag}" for tag in ("clip", "image-retrieval", "multilingual", "code-switching"))]
     if languages:
         lines += ["language:", *(f'- "{language}"' for language in languages)]  # quoted: YAML reads a bare no as false
     return "\n".join([*lines, "---"])
+
+
+def _open_clip_loading(towers: Towers) -> str:
+    return (
+        "## How to load it\n\nWith plain OpenCLIP (`pip install open_clip_torch transformers`), offline, from wherever this "
+        f"folder lies:\n\n```python\n{loading_lines(towers)}```\n\nEmbeddings of captions in any of its languages and of "
+        "images are then\n`model.encode_text(tokenizer([…]), normalize=True)` and "
+        "`model.encode_image(preprocess(image)[None], normalize=True)`."
+    )
 
 
 def _what_it_is(towers: Towers, config: dict[str, Any] | None) -> str:
