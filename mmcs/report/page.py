@@ -67,7 +67,7 @@ def write_page(path: Path, comparison: Comparison, pictures: Pictures | None = N
         alone=len(labels) == 1,
         title=_title(comparison),
         labels=labels,
-        summary=words.summary(comparison),
+        summary=words.summary_parts(comparison),
         contents=_contents(comparison, parts),
         parts=parts,
         texts=by_kind(comparison.texts),
@@ -165,8 +165,7 @@ def _needed(verdict: LanguageVerdict) -> str:
         return "too close to 0 to say how many queries it takes"
     if verdict.needed <= verdict.difference.n_queries:
         return "more seeds needed, not more queries"
-    rough = round(verdict.needed, 2 - len(str(verdict.needed)))
-    return f"about {rough:,} queries needed"
+    return f"{words.about(verdict.needed)} queries needed"
 
 
 def _percent(value: float) -> str:

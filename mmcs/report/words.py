@@ -119,9 +119,19 @@ def summary(comparison: Comparison) -> list[str]:
 
     A system alone gets its means.
     """
+    return [" ".join(parts) for parts in summary_parts(comparison)]
+
+
+def summary_parts(comparison: Comparison) -> list[tuple[str, str]]:
+    """The paragraphs of ``summary`` in two parts: the answers, and what they rest on and leave open."""
     if len(comparison.systems) == 1:
-        return [_alone(comparison.baseline.label, part) for part in comparison.suites]
-    return [" ".join(_sentences(label, part, comparison)) for part in comparison.suites for label in part.candidates]
+        open_ = "Whether that is much, only a comparison with other runs tells."
+        return [(_alone(comparison.baseline.label, part), open_) for part in comparison.suites]
+    return [
+        (" ".join(_answers(label, part, comparison)), " ".join(_caveats(label, part, comparison)))
+        for part in comparison.suites
+        for label in part.candidates
+    ]
 
 
 def basis(part: SuiteComparison) -> str:
@@ -142,11 +152,11 @@ def _alone(label: str, part: SuiteComparison) -> str:
     ]
     return (
         f"“{_capital(label)}” on {basis(part)}. Of the captions, those that find their image among the first ten are "
-        f"{', '.join(shares)}. Whether that is much, only a comparison with other runs tells."
+        f"{', '.join(shares)}."
     )
 
 
-def _sentences(label: str, part: SuiteComparison, comparison: Comparison) -> Iterator[str]:
+def _answers(label: str, part: SuiteComparison, comparison: Comparison) -> Iterator[str]:
     base = comparison.baseline.label
     own = [claim for claim in part.claims if claim.first == label]
     answers = "; ".join(_answer(claim, part) for claim in own if claim.second == base)
@@ -154,7 +164,6 @@ def _sentences(label: str, part: SuiteComparison, comparison: Comparison) -> Ite
     for claim in own:
         if claim.against_control and claim.of in ("seen", "non_english"):
             yield _control_sentence(claim, part)
-    yield from _caveats(label, part, comparison)
 
 
 def _caveats(label: str, part: SuiteComparison, comparison: Comparison) -> Iterator[str]:
