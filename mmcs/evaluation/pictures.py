@@ -1,4 +1,5 @@
-"""The encoded images of a suite by their ids, for people to look at: the report's examples, TensorBoard's pictures.
+"""The encoded images of a suite by their ids, for people to look at: the report's examples, TensorBoard's pictures; and
+the captions that lie beside an image, by which one tells whether it is still the one that was evaluated.
 
 Shards are opened when one of their images is first asked for. What is shown is decided by who asks.
 """
@@ -6,11 +7,13 @@ Shards are opened when one of their images is first asked for. What is shown is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmcs.errors import DataError
 from mmcs.stream.decode import image_file
 from mmcs.stream.drops import BadSample
-from mmcs.stream.read import IMAGE_EXTENSIONS, ReadSample
+from mmcs.stream.parse import ParseSample
+from mmcs.stream.read import IMAGE_EXTENSIONS, TEXT_EXTENSIONS, ReadSample
 from mmcs.stream.remote import Access
 from mmcs.stream.sources import Shard
 
@@ -26,20 +29,34 @@ class Pictures:
     def __init__(self, shards: Sequence[Shard], access: Access | None = None) -> None:
         self._shards = {shard.label: shard for shard in shards}
         self._read = ReadSample(access=access, extensions=IMAGE_EXTENSIONS)
+        self._read_texts = ReadSample(access=access, extensions=TEXT_EXTENSIONS)
+        self._parse = ParseSample()
         self._numbers: dict[str, dict[str, int]] = {}  # per shard: the number of each key's sample
 
     def __call__(self, image_id: str) -> bytes | None:
+        try:
+            place = self._place(image_id)
+            return None if place is None else image_file(self._read(place))
+        except (BadSample, DataError, OSError):
+            return None
+
+    def captions(self, image_id: str) -> dict[str, list[str]]:
+        """By language; empty where the image has none, or cannot be had."""
+        try:
+            place = self._place(image_id)
+            return {} if place is None else self._parse(self._read_texts(place))["captions"]
+        except (BadSample, DataError, OSError):
+            return {}
+
+    def _place(self, image_id: str) -> dict[str, Any] | None:
+        """Where a sample lies, as the readers want it."""
         shard = self._shard_of(image_id)
         if shard is None:
             return None
-        try:
-            number = self._numbers_in(shard).get(image_id.removeprefix(f"{shard.label}/"))
-            if number is None:
-                return None
-            place = {"origin": shard, "ordinal": number, "promised": len(self._numbers[shard.label]), "pass": 0}
-            return image_file(self._read(place))
-        except (BadSample, DataError, OSError):
+        number = self._numbers_in(shard).get(image_id.removeprefix(f"{shard.label}/"))
+        if number is None:
             return None
+        return {"origin": shard, "ordinal": number, "promised": len(self._numbers[shard.label]), "pass": 0}
 
     def _shard_of(self, image_id: str) -> Shard | None:
         parts = image_id.split("/")  # a key may hold slashes, too

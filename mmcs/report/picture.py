@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
 
 from mmcs.evaluation.pictures import Pictures as ShardPictures
+from mmcs.evaluation.ranking import TASKS
 from mmcs.prepare.images import ImageError, load, open_image, render_svg, to_rgb
 from mmcs.report.runs import Run
 from mmcs.stream.sources import expand
@@ -20,12 +21,43 @@ SIDE = 112  # pixels of the longer side: sharp on a phone, where five stand besi
 _QUALITY = 70
 
 
-def pictures_of(suite: str, runs: Sequence[Run]) -> Pictures | None:
+class EvaluatedPictures:
+    """Pictures out of shards, as long as these still say of them what they said when they were evaluated.
+
+    Shards may have been made anew since, and their keys stand for other pictures then.
+
+    Args:
+        pictures: of the shards.
+        asked: image id → language and text of a caption that was evaluated.
+
+    Attributes:
+        changed: ids of images whose shard says something else now, or nothing; of these there is no picture.
+    """
+
+    def __init__(self, pictures: ShardPictures, asked: Mapping[str, tuple[str, str]]) -> None:
+        self.pictures, self.asked = pictures, asked
+        self.changed: set[str] = set()
+
+    def __call__(self, image_id: str) -> bytes | None:
+        language, text = self.asked.get(image_id, ("", ""))
+        captions = self.pictures.captions(image_id).get(language, ())
+        if text not in (" ".join(caption.split()) for caption in captions):  # as queries are written
+            self.changed.add(image_id)
+            return None
+        return self.pictures(image_id)
+
+
+def pictures_of(suite: str, split: str, runs: Sequence[Run]) -> EvaluatedPictures | None:
     """The pictures of a suite out of the shards that one of the runs was evaluated on; None where these are not here."""
     for run in runs:
         shards = run.results.get("suites", {}).get(suite, {}).get("shards", ())
         if shards and all(Path(shard).is_file() for shard in shards):
-            return ShardPictures(expand(shards))
+            asked: dict[str, tuple[str, str]] = {}
+            for (*place, language, task), queries in run.queries.items():
+                if (*place, task) == (suite, split, TASKS[0]):
+                    for name, text in zip(queries.ids, queries.texts, strict=True):
+                        asked.setdefault(name.rpartition("#")[0], (language, text))
+            return EvaluatedPictures(ShardPictures(expand(shards)), asked)
     return None
 
 

@@ -35,8 +35,9 @@ def suite_part(
         pictures: image id → an encoded image (or None); by default out of the suite's shards, where they lie here.
     """
     best = _best(comparison, part) if part.candidates else None
-    if pictures is None:
-        pictures = pictures_of(part.suite, [run for system in comparison.systems for run in system.runs])
+    runs = [run for system in comparison.systems for run in system.runs]
+    found = pictures_of(part.suite, part.split, runs) if pictures is None else None
+    moved = examples(comparison, part, best, pictures or found) if best else []
     return {
         "suite": part,
         "id": f"suite{place}",
@@ -54,7 +55,8 @@ def suite_part(
         ],
         "further": by_kind(part.further),
         "best": best.label if best else "",
-        "examples": examples(comparison, part, best, pictures) if best else [],
+        "examples": moved,
+        "changed": len(found.changed) if found else 0,
     }
 
 

@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from small_world import add
+from small_world import add, write_shard
 
 from mmcs.evaluation.pictures import Pictures
 from mmcs.stream.remote import Access
@@ -61,3 +61,15 @@ def test_shards_that_lie_elsewhere(folder):
     pictures = Pictures(shards, Access(retries=0))
     assert pictures("set/val/00000/a") == b"first"
     assert pictures("set/val/00001/a") is None  # not there
+
+
+def test_captions_of_an_image_by_language(tmp_path):
+    folder = tmp_path / "set" / "val"
+    write_shard(folder / "00000.tar", [16])
+    pictures = Pictures(expand(str(folder)))
+    assert pictures.captions("set/val/00000/000000000") == {
+        "en": ["A red circle."],
+        "de": ["rot Kreis"],
+        "fi": ["punainen ympyrä"],
+    }
+    assert pictures.captions("set/val/00000/000000099") == pictures.captions("elsewhere/0/1") == {}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from report_world import NOTE, QUALITY, write_run, write_world
+from small_world import add
 
 from mmcs.evaluation.ranking import About
 from mmcs.report.compare import compare
@@ -241,6 +244,25 @@ def test_without_their_shards_examples_show_captions_in_place_of_pictures(tmp_pa
     tiles = [data for tags, data in page.texts if tags[-3:] == ["ol", "li", "span"]]
     assert len(tiles) >= 50 and all(re.fullmatch(r"A \w+ \w+\.", tile) for tile in tiles)
     assert "From language to language" not in page.words and "Other ways to ask" not in page.words
+
+
+def test_pictures_of_shards_that_were_made_anew_are_left_out_and_that_is_told(tmp_path):
+    world = write_world(tmp_path)
+    runs = [write_run(world, name, richly=False) for name in ("zero_shot", "two_view")]
+    shard = world / "shapes" / "00000.tar"
+    kept = shard.read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(kept)) as old, tarfile.open(shard, "w") as new:
+        for member in old.getmembers():  # the same keys for other pictures
+            key, _, extension = member.name.partition(".")
+            add(new, f"{(int(key) + 7) % 60:09d}.{extension}", old.extractfile(member).read())
+    compare(runs, out=world / "report.html")
+    page = read(world / "report.html")
+    assert not page.all("img")
+    told = re.search(r"(\d+) pictures are left out: their shards have changed since the evaluation", page.words)
+    assert 20 <= int(told[1]) <= 60
+    shard.write_bytes(kept)
+    compare(runs, out=world / "report.html")
+    assert "left out" not in read(world / "report.html").words
 
 
 def test_several_suites_and_seeds_stand_on_one_page(world, tmp_path):
