@@ -36,7 +36,7 @@ def model_card(
     config: dict[str, Any] | None = None,
     run: Path | None = None,
     *,
-    library: str = "open_clip",
+    alpha: float | None = None,
     loading: str | None = None,
 ) -> str:
     """The text of ``README.md``.
@@ -44,19 +44,20 @@ def model_card(
     Args:
         name: the model's title.
         config: the run's resolved configuration; None for a model that mmcs did not train.
-        run: the run's folder, for its ``results.json``.
-        library: what loads the folder.
-        loading: the section that says how; by default, with plain open_clip.
+        run: the run's folder, for its ``results.json``; None where that is not of these weights.
+        alpha: where they lie between the start of training and its end (WiSE-FT); None: as trained.
+        loading: how to load an ONNX folder; by default the card is of an OpenCLIP folder.
     """
     data = _manifests(config) if config else []
     lexicons = _lexicons(config) if config else []
     results = _results(run) if run is not None else None
+    onnx = loading is not None
     sections = [
-        _header(results, library),
+        _header(results, "onnx" if onnx else "open_clip"),
         f"# {name}",
-        _what_it_is(towers, config),
+        _what_it_is(towers, config, alpha),
         loading or _open_clip_loading(towers),
-        _image_tower(towers),
+        _image_tower(towers, onnx) if config or towers.image_locked else "",
     ]
     if config:
         sections += [_training(config), _data(data), _lexicon_table(lexicons)]
@@ -135,7 +136,7 @@ def _open_clip_loading(towers: Towers) -> str:
     )
 
 
-def _what_it_is(towers: Towers, config: dict[str, Any] | None) -> str:
+def _what_it_is(towers: Towers, config: dict[str, Any] | None, alpha: float | None) -> str:
     model = towers.config["model_cfg"]
     image = model["vision_cfg"].get("timm_model_name") or "OpenCLIP image tower"
     text = "a Hugging Face text tower" if model["text_cfg"].get("hf_model_name") else "OpenCLIP's own text tower"
@@ -147,6 +148,10 @@ def _what_it_is(towers: Towers, config: dict[str, Any] | None) -> str:
     if config:
         base = config["model"]["name"] + (f" ({tag})" if (tag := config["model"].get("pretrained")) else "")
         about += f" It starts from `{_shown(base)}` and was fine-tuned with mmcs."
+    if alpha is not None:
+        about += (
+            f" Its weights are {1 - alpha:g} times those of the start plus {alpha:g} times those trained (WiSE-FT)."
+        )
     origins = [f"- {origin}" for origin in _ORIGINS.get(str(towers.config.get("name")), [])]
     return "\n".join([about, *([""] if origins else []), *origins])
 
@@ -156,7 +161,7 @@ def _shown(name: str) -> str:
     return Path(name.removeprefix("local-dir:")).name if name.startswith(("local-dir:", "/", ".")) else name
 
 
-def _image_tower(towers: Towers) -> str:
+def _image_tower(towers: Towers, onnx: bool) -> str:
     trained = [name for name in towers.trainable_state_dict() if name.startswith("clip.visual.")]
     if not towers.image_locked:
         return "The image tower was open to training: images must be embedded with this model."
@@ -165,9 +170,11 @@ def _image_tower(towers: Towers) -> str:
             "The image trunk was locked, its projection was not: images must be embedded with this model, an index made "
             "with another one does not fit."
         )
+    kept = "its weights are" if onnx else "image embeddings are"
+    rounded = " (`image.onnx` itself rounds by what is said above)" if onnx else ""
     return (
-        "The image tower was locked together with its projection: image embeddings are those of the model it starts "
-        "from, bit for bit, so an existing image index stays valid."
+        f"The image tower was locked together with its projection: {kept} those of the model it starts from, bit for bit, so "
+        f"an existing image index stays valid{rounded}."
     )
 
 
@@ -209,7 +216,7 @@ def _result_tables(results: dict[str, Any] | None) -> str:
     from mmcs.evaluation.direct import is_direct
 
     if results is None:
-        return "## Results\n\nNot evaluated by the run that was exported."
+        return "## Results\n\nThese weights have not been evaluated."
     intro = (
         "## Results\n\nRecall in %, with its 95 % interval from a bootstrap over groups (concepts). One training run, "
         f"seed {results.get('seed')}. A caption's language is on the left; `seen` are languages with a lexicon in training."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ examples:
   mmcs export outputs/two_view/2026-01-31_12-00-00 --to open_clip --out my-model
   mmcs export outputs/two_view/2026-01-31_12-00-00/checkpoints/last.ckpt --to open_clip --out my-model
   mmcs export outputs/two_view/2026-01-31_12-00-00 --to onnx --out my-model-onnx
+  mmcs export outputs/two_view/2026-01-31_12-00-00 --alpha 0.5 --out halfway
 """
 
 
@@ -34,47 +36,50 @@ def register(commands: Any) -> None:
         "--to", choices=("open_clip", "onnx"), default="open_clip", help="the format (default open_clip)"
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write; must not exist")
+    parser.add_argument("--pretrained", help="OpenCLIP's tag, or a checkpoint file, of an OpenCLIP name")
+    parser.add_argument(
+        "--alpha",
+        type=float,
+        metavar="A",
+        help="WiSE-FT, of a run: weights on the line from the start of training (0) to what was trained (1)",
+    )
     parser.add_argument("--name", help="the model card's title (default: the folder's name)")
     parser.set_defaults(run=_export)
 
 
 def _export(args: argparse.Namespace) -> None:
+    import open_clip
     from rich.console import Console
 
     from mmcs.errors import UserError
     from mmcs.export.card import model_card
+    from mmcs.export.onnx import export_onnx, require_packages
     from mmcs.export.open_clip import export_open_clip
     from mmcs.model.checkpoint import load_model
 
     out = Path(args.out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):  # said before minutes of work
         raise UserError(f"{out} exists already; remove it or name another folder.")
-    title = args.name or out.resolve().name
     if args.to == "onnx":
-        _export_onnx(args.model, out, title)
-        return
-    with Console(stderr=True).status("loading the checkpoint") as status:
-        loaded = load_model(args.model)
-        status.update("writing the folder and loading it with open_clip")
-        card = model_card(loaded.towers, title, loaded.config, loaded.run_folder)
-        export_open_clip(loaded.towers, out, card=card)
-    print(f"{out}: loads with open_clip and gives the same embeddings; how is in {out / 'README.md'}.")
+        require_packages()
+    architecture = args.model.endswith(".json") or args.model.replace("/", "-") in open_clip.list_models()
+    if architecture and not args.pretrained:
+        raise UserError(f"{args.model} has no weights of its own: name them with --pretrained.")
+    with Console(file=sys.stderr).status(
+        "loading the model"
+    ) as status:  # this one, also while torch's exporter is kept quiet
+        loaded = load_model(args.model, args.pretrained, alpha=args.alpha)
 
+        def card(loading: str | None = None) -> str:
+            run = loaded.run_folder if loaded.evaluated else None
+            title = args.name or out.resolve().name
+            return model_card(loaded.towers, title, loaded.config, run, alpha=loaded.alpha, loading=loading)
 
-def _export_onnx(model: str, out: Path, title: str) -> None:
-    from rich.console import Console
-
-    from mmcs.export.card import model_card
-    from mmcs.export.onnx import export_onnx, require_packages
-    from mmcs.model.checkpoint import load_model
-
-    require_packages()
-    with Console(stderr=True).status("loading the checkpoint") as status:
-        loaded = load_model(model)
-        status.update("writing the graphs and running them with onnxruntime")
-
-        def card(loading: str) -> str:
-            return model_card(loaded.towers, title, loaded.config, loaded.run_folder, library="onnx", loading=loading)
-
-        export_onnx(loaded.towers, out, card=card)
-    print(f"{out}: runs with onnxruntime and gives the same embeddings; how is in {out / 'README.md'}.")
+        if args.to == "onnx":
+            status.update("writing the graphs and running them with onnxruntime")
+            export_onnx(loaded.towers, out, card=card)
+        else:
+            status.update("writing the folder and loading it with open_clip")
+            export_open_clip(loaded.towers, out, card=card())
+    does = "runs with onnxruntime" if args.to == "onnx" else "loads with open_clip"
+    print(f"{out}: {does} and gives the same embeddings; how is in {out / 'README.md'}.")

@@ -12,6 +12,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from mmcs.errors import DataError, UserError
 from mmcs.export import tokenizer_json
 from mmcs.files import atomic_folder
+from mmcs.model.build import quiet
 from mmcs.model.lora import merged
 from mmcs.model.towers import Towers
 
@@ -57,15 +59,19 @@ for i in np.argsort(-scores): print(f"{scores[i]:.6f}\\t{files[i]}")
 
 
 class _Image(nn.Module):
+    """Normalised images (B, 3, H, W) → (B, D)."""
+
     def __init__(self, towers: Towers) -> None:
         super().__init__()
-        self.towers = towers
+        self.clip = towers.clip
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        return self.towers.embed_image_features(self.towers._image_trunk_features(pixel_values))
+        return self.clip.encode_image(pixel_values, normalize=True)
 
 
 class _Text(nn.Module):
+    """Token ids (B, L) → (B, D). (Not open_clip's own call, which cuts some towers' states by a computed mask.)"""
+
     def __init__(self, towers: Towers) -> None:
         super().__init__()
         self.towers = towers
@@ -80,38 +86,26 @@ def export_onnx(towers: Towers, out: str | os.PathLike[str], *, card: Callable[[
     ``preprocess.json``, ``example.py``, ``README.md``.
 
     Args:
-        towers: in eval mode on the CPU, as ``load_model`` gives them; adapters are merged.
+        towers: in eval mode on the CPU in float32, as ``load_model`` gives them; adapters are merged.
         out: must not exist, or be empty.
         card: makes the text of ``README.md`` of the section that says how to load the folder.
 
     Raises:
-        UserError: packages are missing; ``out`` holds something already; ONNX or ``tokenizer.json`` cannot express the model.
-        DataError: onnxruntime does not get the same embeddings.
+        UserError: packages are missing; ``out`` holds something already; ONNX, ``tokenizer.json`` or ``preprocess.json`` cannot
+            express the model. DataError: onnxruntime does not get the same embeddings.
     """
     require_packages()
-    if towers.preprocess.resize_mode not in ("shortest", "squash"):
-        raise UserError(f"resize mode {towers.preprocess.resize_mode} has no ONNX export: shortest and squash have.")
-    with atomic_folder(out) as partial, _plain_attention():
+    how = _preprocess(towers)
+    with atomic_folder(out) as partial:
         towers = merged(towers)
-        tokenizer = tokenizer_json.build(towers)
-        tokenizer.save(str(partial / "tokenizer.json"))
-        images, tokens = _probes(towers)
-        free = {0: "batch", 1: "length"} if tokenizer_json.masks(towers) else {0: "batch"}
-        _write_graph(_Image(towers), images[0][:2], partial / "image.onnx", ("pixel_values", "image_embeds"), [0])
-        _write_graph(_Text(towers), tokens[-1][:2], partial / "text.onnx", ("input_ids", "text_embeds"), list(free))
-        worst = max(
-            _worst(partial / "image.onnx", _Image(towers), images),
-            _worst(partial / "text.onnx", _Text(towers), tokens),
-        )
+        tokenizer_json.build(towers).save(str(partial / "tokenizer.json"))
+        _write_graphs(towers, partial)
+        worst = _worst(towers, partial)
         if not worst <= TOLERANCE:
             raise DataError(f"the export was not kept: its embeddings differ from the model's by {worst:.2g}.")
-        how = towers.preprocess
-        content = {"height": how.size[0], "width": how.size[1], "resize_mode": how.resize_mode}
-        content |= {"interpolation": how.interpolation, "mean": list(how.mean), "std": list(how.std)}
-        (partial / "preprocess.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        (partial / "preprocess.json").write_text(json.dumps(how, indent=2) + "\n", encoding="utf-8")
         (partial / "example.py").write_text(EXAMPLE, encoding="utf-8")
-        odd = len(tokenizer_json.differing(tokenizer, towers, tokenizer_json.ODD))
-        (partial / "README.md").write_text(card(_loading(towers, worst, odd)), encoding="utf-8")
+        (partial / "README.md").write_text(card(_loading(towers, worst)), encoding="utf-8")
     return Path(out)
 
 
@@ -122,54 +116,72 @@ def require_packages() -> None:
         raise UserError(f"an ONNX export needs {', '.join(missing)}: pip install 'mmcs[onnx]'.")
 
 
-def _write_graph(module: nn.Module, example: Tensor, path: Path, names: tuple[str, str], free: list[int]) -> None:
-    """``module`` as ``path``, the axes ``free`` of its input of any size."""
-    size = sum(value.numel() * value.element_size() for value in module.state_dict().values())
-    shapes = (dict.fromkeys(free, torch.export.Dim.DYNAMIC),)
+def _preprocess(towers: Towers) -> dict[str, Any]:
+    """``preprocess.json``: what is done with an RGB picture, in this order."""
+    how, (height, width) = towers.preprocess, towers.preprocess.size
+    if how.resize_mode not in ("shortest", "squash") or (how.resize_mode == "shortest" and height != width):
+        raise UserError(
+            f"preprocess.json cannot say resize mode {how.resize_mode} to {width} × {height}: it knows shortest for squares, and "
+            "squash."
+        )
+    return {
+        "channels": "RGB",
+        "resize_mode": how.resize_mode,
+        "interpolation": "bilinear" if how.interpolation == "bilinear" else "bicubic",  # as open_clip reads "random"
+        "antialias": True,
+        "height": height,
+        "width": width,
+        "crop": "center",
+        "rescale": 1 / 255,
+        "mean": list(how.mean),
+        "std": list(how.std),
+        "layout": "NCHW",
+    }
+
+
+# --- graphs ---------------------------------------------------------------------------------------------------------
+
+
+def _write_graphs(towers: Towers, folder: Path) -> None:
+    """``image.onnx`` and ``text.onnx``, of any batch, and of any length where the text tower masks its padding."""
+    height, width = towers.preprocess.size
+    tokens = towers.tokenise.encode(tokenizer_json.PROBES[-2:])
+    free = {0, 1} if tokenizer_json.masks(towers) else {0}
+    with _plain_attention():
+        _write_graph(_Image(towers), torch.zeros(2, 3, height, width), {0}, folder / "image.onnx")
+        _write_graph(_Text(towers), tokens, free, folder / "text.onnx")
+
+
+def _write_graph(module: nn.Module, example: Tensor, free: set[int], path: Path) -> None:
+    image = path.stem == "image"
+    weights = {name: value for name, value in module.state_dict().items() if ("clip.visual." in f".{name}") == image}
     try:
-        with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with torch.no_grad(), quiet(), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 module.eval(),
                 (example,),
                 str(path),
-                input_names=[names[0]],
-                output_names=[names[1]],
+                input_names=["pixel_values" if image else "input_ids"],
+                output_names=[f"{path.stem}_embeds"],
                 opset_version=OPSET,
                 dynamo=True,
-                dynamic_shapes=shapes,
-                external_data=size > _ONE_FILE,
+                dynamic_shapes=(dict.fromkeys(free, torch.export.Dim.DYNAMIC),),
+                external_data=sum(value.nbytes for value in weights.values()) > _ONE_FILE,
                 verbose=False,
             )
     except Exception as error:  # whatever part of torch's exporter meets what it does not know
-        reason = (str(error).strip().splitlines() or [""])[0][:200]
-        raise UserError(f"ONNX cannot express {path.stem} tower as it is ({type(error).__name__}: {reason}).") from None
+        raise UserError(f"ONNX cannot express the {path.stem} tower of this model: {_reason(error)}.") from error
 
 
-def _worst(path: Path, module: nn.Module, inputs: list[Tensor]) -> float:
-    """The largest difference of any number of the embeddings of ``inputs``, onnxruntime against torch."""
-    import onnxruntime
-
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        found = [session.run(None, {session.get_inputs()[0].name: batch.numpy()})[0] for batch in inputs]
-    except Exception as error:  # onnxruntime's own errors have no common class
-        reason = (str(error).strip().splitlines() or [""])[0][:200]
-        raise DataError(f"the export was not kept: onnxruntime cannot run {path.name} ({reason}).") from None
-    with torch.inference_mode():
-        pairs = [(mine, module(batch).numpy()) for mine, batch in zip(found, inputs, strict=True)]
-    return max(float(np.abs(mine - torchs).max()) for mine, torchs in pairs)
-
-
-def _probes(towers: Towers) -> tuple[list[Tensor], list[Tensor]]:
-    """Normalised images and token ids in ``BATCHES``; captions of several lengths, the last batch of the context length."""
-    random = np.random.default_rng(0)
-    height, width = towers.preprocess.size
-    pixels = torch.from_numpy(random.integers(0, 256, (max(BATCHES), 3, height, width), dtype=np.uint8))
-    images = [towers.normalise(pixels[:count]) for count in (max(BATCHES), *BATCHES)]
-    plain = tokenizer_json.PLAIN
-    tokens = [towers.tokenise.encode(plain[3 * i : 3 * i + count]) for i, count in enumerate(BATCHES)]
-    return images, [*tokens, towers.tokenise.encode(plain[-max(BATCHES) :])]
+def _reason(error: BaseException) -> str:
+    """The operator that has no ONNX form, or the first line of what began it: the exporter wraps errors in advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if operator := re.search(r"OpOverload\(op='([\w.]+)'", str(error)):
+        return f"there is none for the operator {operator[1]}"
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first[:200].rstrip('. ')}"
 
 
 @contextlib.contextmanager
@@ -183,20 +195,63 @@ def _plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def _loading(towers: Towers, worst: float, odd: int) -> str:
+# --- the check ------------------------------------------------------------------------------------------------------
+
+
+def _worst(towers: Towers, folder: Path) -> float:
+    """The largest difference of any number of an embedding, onnxruntime against torch: batches of random images and of captions
+    of several lengths, the context length among them, as ``tokenizer.json`` gives them. NaN where any is NaN.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    image, text = _Session(folder / "image.onnx"), _Session(folder / "text.onnx")
+    random, probes, pairs = np.random.default_rng(0), tokenizer_json.PROBES, []
+    with torch.inference_mode():
+        for count in BATCHES:
+            images = torch.from_numpy(random.integers(0, 256, (count, 3, *towers.preprocess.size), dtype=np.uint8))
+            pairs.append((image(towers.normalise(images)), towers.embed_images(images)))
+            for texts in (probes[:count], probes[-count:]):
+                ids = torch.tensor([one.ids for one in tokenizer.encode_batch(texts)])
+                pairs.append((text(ids), towers.embed_texts(towers.tokenise.encode(texts))))
+    return float(np.max([np.abs(found - expected.numpy()).max() for found, expected in pairs]))
+
+
+class _Session:
+    """A graph in onnxruntime, whose errors end in a sentence."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        self.name = path.name
+        with self._told():
+            self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def __call__(self, inputs: Tensor) -> np.ndarray:
+        with self._told():
+            return self.session.run(None, {self.session.get_inputs()[0].name: inputs.numpy()})[0]
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # onnxruntime's own have no common class
+            raise DataError(
+                f"the export was not kept: onnxruntime cannot run {self.name} ({_reason(error)})."
+            ) from error
+
+
+def _loading(towers: Towers, worst: float) -> str:
     """The card's section on the folder's files."""
-    length = towers.tokenizer.context_length
+    length, (height, width) = towers.tokenizer.context_length, towers.preprocess.size
     lengths = f"L up to {length}, padding is masked" if tokenizer_json.masks(towers) else f"L = {length}"
-    height, width = towers.preprocess.size
     return (
         "## How to load it\n\nWith onnxruntime, tokenizers, Pillow and NumPy alone: `example.py` searches pictures.\n\n"
         f"- `image.onnx`: `pixel_values` float32 (B, 3, {height}, {width}), prepared as `preprocess.json` says → "
-        f"`image_embeds` (B, {towers.embed_dim}) of length 1\n"
-        f"- `text.onnx`: `input_ids` int64 (B, L), {lengths} → `text_embeds` (B, {towers.embed_dim}) of length 1\n"
-        f"- `tokenizer.json`: `Tokenizer.from_file`; truncates and pads\n\nONNX opset {OPSET}. Checked at export with "
-        f"onnxruntime against torch, batches of {', '.join(map(str, BATCHES))}: no number of an embedding differs by more "
-        f"than {worst:.1g} (allowed: {TOLERANCE:g}).\n\n`tokenizer.json` gave all {len(tokenizer_json.PLAIN)} plain probe "
-        f"captions in many scripts the model's own ids, and other ids to {odd} of {len(tokenizer_json.ODD)} odd ones: it "
-        "does not repair broken encodings, HTML entities, curly quotes or full-width letters before it reads them, as the "
-        "model's own tokeniser does."
+        f"`image_embeds` float32 (B, {towers.embed_dim}) of length 1\n"
+        f"- `text.onnx`: `input_ids` int64 (B, L), {lengths} → `text_embeds` float32 (B, {towers.embed_dim}) of length 1\n"
+        "- `tokenizer.json`: for `tokenizers.Tokenizer.from_file`; truncates and pads. It does not repair texts that were decoded "
+        "wrongly (`cafÃ©`), nor HTML entities but the common ones, as open_clip does first\n\n"
+        f"ONNX opset {OPSET}. Checked at export with onnxruntime against torch, in batches of {', '.join(map(str, BATCHES))}: no "
+        f"number of an embedding differs by more than {worst:.1g} (allowed: {TOLERANCE:g})."
     )

@@ -80,7 +80,7 @@ def build_towers(
     _check_options(lock_text, lock_text_unlocked_layers, "text", text_dropout, "text" in adapted)
     import open_clip
 
-    with tempfile.TemporaryDirectory() as scratch, _quiet(), _fixed_seed():
+    with tempfile.TemporaryDirectory() as scratch, quiet(), _fixed_seed():
         try:
             source = _find(name, pretrained, Path(scratch))
             clip = open_clip.create_model(source.identifier, cache_dir=cache_dir, **source.arguments)
@@ -105,7 +105,7 @@ def build_towers(
     if lora and adapted:
         for tower in adapted:
             freeze_for_adapters(towers, tower)
-        with _quiet(), _fixed_seed():
+        with quiet(), _fixed_seed():
             add_adapters(towers, adapted, r=lora["r"], alpha=lora["alpha"], dropout=lora["dropout"])
     if grad_checkpointing:
         recompute_activations(towers)
@@ -267,8 +267,8 @@ def _sentence(name: str, pretrained: str | None, error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without open_clip's prints and logs; its calls of ``logging.warning`` would also configure the root logger."""
+def quiet() -> Iterator[None]:
+    """Without prints and logs, here and at export; open_clip's calls of ``logging.warning`` would also configure the root logger."""
     silent = logging.NullHandler()
     root, before = logging.getLogger(), logging.root.manager.disable
     root.addHandler(silent)

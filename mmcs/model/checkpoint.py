@@ -22,6 +22,7 @@ from mmcs.model.build import CONFIG_FILE, build_towers
 from mmcs.model.sharded_checkpoint import read as read_parts
 from mmcs.model.temperature import ensure_bias
 from mmcs.model.towers import Towers
+from mmcs.model.wise_ft import interpolate
 
 FORMAT = 1
 PREFIX = "towers."  # of the towers' names in a checkpoint's state_dict
@@ -35,6 +36,10 @@ class Loaded:
     config: dict[str, Any] | None  # the run's resolved configuration; None for a model that mmcs did not train
     name: str  # what to call it in results and model cards
     run_folder: Path | None
+    alpha: float | None = (
+        None  # WiSE-FT: how far its weights lie from the start (0) to what was trained (1); None: as trained
+    )
+    evaluated: bool = False  # whether the run's results.json, where there is one, is of these weights
 
 
 def trainable_state(towers: Towers) -> dict[str, Tensor]:
@@ -56,23 +61,35 @@ def checkpoint_extras(towers: Towers, config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def load_model(model: str | os.PathLike[str], pretrained: str | None = None) -> Loaded:
+def load_model(model: str | os.PathLike[str], pretrained: str | None = None, *, alpha: float | None = None) -> Loaded:
     """Loads what a user may name as MODEL.
 
     Args:
         model: a run's folder (its best checkpoint, else the last), a ``.ckpt`` file, an export or OpenCLIP folder, or
             an OpenCLIP name.
         pretrained: a tag or checkpoint file, for OpenCLIP names and folders only.
+        alpha: of a run, the weights (1 − alpha) · start + alpha · trained (``wise_ft.interpolate``); the start is built again
+            from the run's configuration, the temperature stays the trained one.
 
     Raises:
-        UserError: nothing of that name, or a locked tower that has changed since. DataError: a damaged checkpoint.
+        UserError: nothing of that name, a locked tower that has changed since, an alpha out of range or of no run.
+        DataError: a damaged checkpoint.
     """
     path = Path(model)
+    if alpha is not None and not 0 <= alpha <= 1:
+        raise UserError(f"alpha lies between 0 (the start of training) and 1 (as trained); got {alpha}.")
     is_run = path.is_dir() and (path / "checkpoints").is_dir() and not (path / CONFIG_FILE).is_file()
     if is_run or path.suffix == ".ckpt":
         if pretrained:
             raise UserError(f"--pretrained goes with an OpenCLIP name; {path} brings its own weights.")
-        return _load_checkpoint(_best(path) if is_run else path)
+        checkpoint = _best(path) if is_run else path
+        if checkpoint is None:
+            raise UserError(
+                f"run {path} has no checkpoint yet: neither best*.ckpt nor last.ckpt lies in its checkpoints."
+            )
+        return _load_checkpoint(checkpoint, alpha)
+    if alpha is not None:
+        raise UserError(f"alpha goes with a run or a checkpoint of mmcs: {model} does not say where training began.")
     if not path.exists() and (path.is_absolute() or path.parts[:1] in ((".",), ("..",))):
         raise UserError(f"{path} does not exist.")
     if path.is_dir() and not (path / CONFIG_FILE).is_file():
@@ -82,19 +99,21 @@ def load_model(model: str | os.PathLike[str], pretrained: str | None = None) -> 
     return Loaded(towers, None, f"{name} {pretrained}" if pretrained else name, None)
 
 
-def _best(run: Path) -> Path:
+def _best(run: Path) -> Path | None:
+    """What the run's results are of, as ``mmcs.finish`` leaves it."""
     folder = run / "checkpoints"
     best = sorted(folder.glob("best*.ckpt"), key=lambda file: (file.stat().st_mtime_ns, file.name))
     if best:
         return best[-1]
-    if settled(folder / "last.ckpt").exists():
-        return folder / "last.ckpt"
-    raise UserError(f"run {run} has no checkpoint yet: neither best*.ckpt nor last.ckpt lies in {folder}.")
+    return folder / "last.ckpt" if settled(folder / "last.ckpt").exists() else None
 
 
-def _load_checkpoint(path: Path) -> Loaded:
+def _load_checkpoint(path: Path, alpha: float | None) -> Loaded:
     checkpoint = read_checkpoint(path)
     extras = checkpoint["mmcs"]
+    chosen = extras.get("wise_ft")
+    if chosen and alpha is not None:  # its weights lie on the line already: the end of it is another checkpoint's
+        return _load_checkpoint(path.with_name(chosen["of"]), alpha)
     arguments = {key: value for key, value in extras["config"]["model"].items() if key != "_target_"}
     try:
         towers = build_towers(**arguments)
@@ -109,10 +128,22 @@ def _load_checkpoint(path: Path) -> Loaded:
                 f"checkpoint {path} was trained on another {kind} tower than {arguments['name']} now gives: its weights, "
                 "preprocessing or tokeniser have changed; give it the model it was trained on, or train again."
             )
+    start = {name: value.clone() for name, value in towers.trainable_state_dict().items()} if alpha is not None else {}
     _load_trained(towers, checkpoint)
+    if alpha is not None:
+        tuned = towers.trainable_state_dict()
+        start |= {name: value for name, value in tuned.items() if name.startswith("clip.logit_")}
+        towers.load_trainable_state_dict(interpolate(start, tuned, alpha))
     run = path.resolve().parent.parent
     run_folder = run if (run / "config.yaml").is_file() else None
-    return Loaded(towers.eval(), extras["config"], run.name if run_folder else path.stem, run_folder)
+    return Loaded(
+        towers.eval(),
+        extras["config"],
+        run.name if run_folder else path.stem,
+        run_folder,
+        alpha=chosen["alpha"] if chosen else alpha,
+        evaluated=run_folder is not None and alpha is None and path.name == getattr(_best(run), "name", None),
+    )
 
 
 def save_weights(towers: Towers, source: Path, target: Path, **extras: Any) -> None:
