@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR, RetrievalNorm
 
 from benchmarks.memory import growth
 from benchmarks.timing import job
-from mmcs.retrieval.ranks import Found, find_each, median_rank, mrr_at, recall_at
+from mmcs.retrieval.ranks import Found, find_both, median_rank, mrr_at, recall_at
 from mmcs.retrieval.scores import empty_scores
 
 LANGUAGES, TEXTS, IMAGES, WIDTH = 36, 7_250, 3_600, 512
@@ -70,11 +70,8 @@ def _embeddings() -> tuple[Tensor, Tensor]:
     return images, texts
 
 
-def _ours(languages: Iterable[Tensor], images: Tensor) -> Iterator[list[dict[str, float]]]:
-    """The figures of both directions, language by language."""
-    text_groups, image_groups = GROUPS
-    for both in find_each(((texts, text_groups) for texts in languages), images, image_groups):
-        yield [figures(found) for found in both]
+def _ours(texts: Tensor, images: Tensor) -> list[dict[str, float]]:
+    return [figures(found) for found in find_both(texts, images, *GROUPS)]
 
 
 def _all_languages(images: Tensor, texts: Tensor) -> tuple[float, float]:
@@ -86,12 +83,11 @@ def _all_languages(images: Tensor, texts: Tensor) -> tuple[float, float]:
             torch.mm(own[start : start + rows], images.T, out=room[start : start + rows])
 
     rows = min((512, 1024, 2048, TEXTS), key=lambda rows: min(_seconds(product, texts[0], rows) for _ in range(3)))
-    list(_ours(texts[:1], images))
+    _ours(texts[0], images)
     best = [[float("inf")] * LANGUAGES for _ in range(2)]
     for number in range(ROUNDS):
-        ours = _ours(texts, images)
         for language, own in enumerate(texts):
-            for taken, seconds in zip(best, (_seconds(next, ours), _seconds(product, own, rows)), strict=True):
+            for taken, seconds in zip(best, (_seconds(_ours, own, images), _seconds(product, own, rows)), strict=True):
                 taken[language] = min(taken[language], seconds)
         print(f"  round {number + 1}: {sum(best[0]):.2f} s against {sum(best[1]):.2f} s", file=sys.stderr, flush=True)
     return sum(best[0]), sum(best[1])
@@ -136,8 +132,8 @@ def _row(name: str, ours: float, peer: float, unit: str, peer_name: str) -> dict
 
 def _own_memory() -> int:
     images, texts = _embeddings()
-    list(find_each([(texts[0, :64], GROUPS[0][:64])], images[:64], GROUPS[1][:64]))  # libraries set themselves up
-    return growth(lambda: list(_ours(texts, images)))
+    find_both(texts[0, :64], images[:64], GROUPS[0][:64], GROUPS[1][:64])  # libraries set themselves up
+    return growth(lambda: [_ours(own, images) for own in texts])
 
 
 if __name__ == "__main__":

@@ -8,17 +8,19 @@ best … positive of a query.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+
 import torch
 from torch import Tensor
 
-from mmcs.retrieval.scores import empty_scores, tile_rows
-from mmcs.retrieval.strips import alone, in_strips
+from mmcs.retrieval.scores import TILE, empty_scores, tile_rows
 
 WIDEST = 1 << 16  # columns of a tile: a count in float32 is exact far beyond it
 RARE = 16  # a level that fewer than every 16th query has is counted for these alone
+STRIPS = 2  # per thread: one that is held up leaves its share to the others
 
 
-@alone()
 def levels(queries: Tensor, scores: Tensor, n: int, most: int) -> Tensor:
     """The best scores of each query's positives.
 
@@ -42,18 +44,26 @@ def levels(queries: Tensor, scores: Tensor, n: int, most: int) -> Tensor:
     return result
 
 
-def count_reached(scores: Tensor, by_row: Tensor, by_column: Tensor) -> tuple[Tensor, Tensor]:
+def count_reached(scores: Tensor, by_row: Tensor, by_column: Tensor, threads: int) -> tuple[Tensor, Tensor]:
     """How many scores of each row and of each column reach its levels: both in one pass, tile by tile.
 
     Args:
         scores: (R, C) float32.
         by_row: (L, R) float32 levels.
         by_column: (L', C) float32 levels.
+        threads: of the processor that count, each in rows of its own.
 
     Returns:
         (L, R) and (L', C) int64.
     """
-    counted = in_strips(lambda strip, levels: _count_strip(strip, levels.T, by_column), scores, by_row.T)
+    parts = threads * STRIPS if scores.device.type == "cpu" and threads > 1 and scores.numel() > TILE else 1
+    high = max(1, -(-len(scores) // parts))
+    strips = scores.split(high), by_row.split(high, dim=1), repeat(by_column)
+    if parts == 1:
+        counted = list(map(_count_strip, *strips))
+    else:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            counted = list(pool.map(_count_strip, *strips))
     return torch.cat([rows for rows, _ in counted], dim=1), torch.stack([columns for _, columns in counted]).sum(0)
 
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from mmcs.errors import DataError
-from mmcs.retrieval.strips import alone
 
 
 class Positives:
@@ -24,7 +23,6 @@ class Positives:
         self.first, self.count, self.items = first, count, items
 
     @classmethod
-    @alone()
     def by_group(cls, query_groups: Tensor, gallery_groups: Tensor) -> Positives:
         """Every item of a query's group is a positive: (N,) and (M,) int64."""
         ordered, items = gallery_groups.sort(stable=True)
@@ -49,7 +47,6 @@ class Positives:
         count = torch.bincount(key // n_gallery, minlength=n_queries)
         return cls(count.cumsum(0) - count, count, key % n_gallery)
 
-    @alone()
     def of(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Rows (counted from ``start``) and gallery columns of the positive pairs of queries start…stop."""
         first, count = self.first[start:stop], self.count[start:stop]

@@ -9,7 +9,6 @@ query's best, second best … positive), ``K`` items kept per query.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +17,7 @@ from torch import Tensor
 from mmcs.errors import DataError
 from mmcs.retrieval.counting import count_reached, levels
 from mmcs.retrieval.positives import Positives
-from mmcs.retrieval.scores import Items, check, empty_scores, look_through, scored, scored_both_ways
-from mmcs.retrieval.strips import alone
+from mmcs.retrieval.scores import alone, check, scored, scored_both_ways
 from mmcs.retrieval.top import best
 
 CUT = 10  # of nDCG
@@ -76,9 +74,9 @@ def find(
     >>> find(eye, eye, torch.tensor([7, 7, 8]), torch.tensor([7, 8, 7])).ranks.tolist()
     [1, 2, 3]
     """
-    sides = _side("queries", queries, query_groups), _side("gallery", gallery, gallery_groups)
-    check(*sides)
-    return _find(*sides, Positives.by_group(query_groups, gallery_groups), k, chunk)
+    _check_groups(queries, gallery, query_groups, gallery_groups)
+    check(queries, gallery)
+    return _find(queries, gallery, Positives.by_group(query_groups, gallery_groups), k, chunk)
 
 
 def find_pairs(queries: Tensor, gallery: Tensor, pairs: Tensor, k: int = 0, chunk: int | None = None) -> Found:
@@ -91,12 +89,12 @@ def find_pairs(queries: Tensor, gallery: Tensor, pairs: Tensor, k: int = 0, chun
     Raises:
         DataError: as in ``find``; a pair that names what does not exist, or that is named twice.
     """
-    sides = look_through("queries", queries), look_through("gallery", gallery)
-    check(*sides)
+    check(queries, gallery)
     positives = Positives.by_pairs(pairs[:, 0], pairs[:, 1], len(queries), len(gallery))
-    return _find(*sides, positives, k, chunk)
+    return _find(queries, gallery, positives, k, chunk)
 
 
+@torch.no_grad()
 def find_both(
     texts: Tensor, images: Tensor, text_groups: Tensor, image_groups: Tensor, k: int = 0
 ) -> tuple[Found, Found]:
@@ -117,36 +115,22 @@ def find_both(
     Raises:
         DataError: as in ``find``; the texts may not be empty either.
     """
-    return next(find_each([(texts, text_groups)], images, image_groups, k))
-
-
-@torch.no_grad()
-def find_each(
-    languages: Iterable[tuple[Tensor, Tensor]], images: Tensor, image_groups: Tensor, k: int = 0
-) -> Iterator[tuple[Found, Found]]:
-    """``find_both`` for the texts and text groups of each language in turn. The images are looked through once, and
-    memory for the scores is made once: a tenth of the time.
-    """
-    gallery = _side("gallery", images, image_groups)
-    room = empty_scores(0, len(images), images.device)
-    for texts, groups in languages:
-        queries = _side("queries", texts, groups)
-        check(queries, gallery)
-        check(gallery, queries)
-        of_texts, of_images = Positives.by_group(groups, image_groups), Positives.by_group(image_groups, groups)
-        if len(texts) * len(images) > WHOLE:
-            yield _find(queries, gallery, of_texts, k), _find(gallery, queries, of_images, k)
-            continue
-        if len(room) < len(texts):
-            room = empty_scores(len(texts), len(images), images.device)
-        scores = scored_both_ways(queries, gallery, room)
-        listed = best(scores, of_texts, 0, k), best(scores.T, of_images, 0, k)
+    if len(texts) == 0 or len(texts) * len(images) > WHOLE:
+        return find(texts, images, text_groups, image_groups, k), find(images, texts, image_groups, text_groups, k)
+    _check_groups(texts, images, text_groups, image_groups)
+    check(texts, images)
+    with alone():
+        of_texts = Positives.by_group(text_groups, image_groups)
+        of_images = Positives.by_group(image_groups, text_groups)
+    scores = scored_both_ways(texts, images)
+    listed = best(scores, of_texts, 0, k), best(scores.T, of_images, 0, k)
+    with alone() as threads:
         rows, columns = of_texts.of(0, len(texts))
         own = _taken(scores, rows, columns)
         by_row, by_column = levels(rows, own, len(texts), CUT), levels(columns, own, len(images), CUT)
-        in_row, in_column = count_reached(scores, by_row, by_column)
+        in_row, in_column = count_reached(scores, by_row, by_column, threads)
         figures = _figures(by_row, in_row, of_texts.count), _figures(by_column, in_column, of_images.count)
-        yield Found(*figures[0], *listed[0]), Found(*figures[1], *listed[1])
+    return Found(*figures[0], *listed[0]), Found(*figures[1], *listed[1])
 
 
 def ranks(
@@ -197,22 +181,27 @@ def median_rank(found: Tensor) -> float:
 
 
 @torch.no_grad()
-def _find(queries: Items, gallery: Items, positives: Positives, k: int, chunk: int | None = None) -> Found:
+def _find(queries: Tensor, gallery: Tensor, positives: Positives, k: int, chunk: int | None) -> Found:
     parts = []
     for start, scores in scored(queries, gallery, chunk):
         stop = start + len(scores)
         listed = best(scores, positives, start, k)
-        rows, columns = positives.of(start, stop)
-        by_row = levels(rows, _taken(scores, rows, columns), len(scores), CUT)
-        in_row, _ = count_reached(scores, by_row, scores.new_empty(0, scores.shape[1]))
-        parts.append((*_figures(by_row, in_row, positives.count[start:stop]), *listed))
+        with alone() as threads:
+            rows, columns = positives.of(start, stop)
+            by_row = levels(rows, _taken(scores, rows, columns), len(scores), CUT)
+            in_row, _ = count_reached(scores, by_row, scores.new_empty(0, len(gallery)), threads)
+            parts.append((*_figures(by_row, in_row, positives.count[start:stop]), *listed))
     if not parts:
-        nothing = empty_scores(0, len(gallery.embeddings), positives.count.device)
-        parts = [(positives.count, positives.count.double(), *best(nothing, positives, 0, k))]
+        parts = [
+            (
+                positives.count,
+                positives.count.double(),
+                *best(queries.new_empty(0, len(gallery)).float(), positives, 0, k),
+            )
+        ]
     return Found(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 
-@alone()
 def _taken(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The scores (P,) of positive pairs, which then count before nobody, neither of their row nor of their column."""
     own = scores[rows, columns]
@@ -220,7 +209,6 @@ def _taken(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return own
 
 
-@alone()
 def _figures(thresholds: Tensor, above: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
     """Levels and negatives that reach them, (L, N) each, and the numbers of positives (N,) → ranks (N,), nDCG (N,)."""
     if len(thresholds) == 0:
@@ -232,10 +220,10 @@ def _figures(thresholds: Tensor, above: Tensor, positives: Tensor) -> tuple[Tens
     return torch.where(exists[0], places[0], 0), gains / ideal[positives.clamp(1, CUT) - 1]
 
 
-def _side(name: str, embeddings: Tensor, groups: Tensor) -> Items:
-    if embeddings.ndim != 2 or groups.shape != embeddings.shape[:1]:
-        raise DataError(
-            f"the {name} of a retrieval need embeddings (N, D) and groups (N,), but have shapes "
-            f"{tuple(embeddings.shape)} and {tuple(groups.shape)}."
-        )
-    return look_through(name, embeddings)
+def _check_groups(queries: Tensor, gallery: Tensor, query_groups: Tensor, gallery_groups: Tensor) -> None:
+    for name, embeddings, groups in (("queries", queries, query_groups), ("gallery", gallery, gallery_groups)):
+        if embeddings.ndim != 2 or groups.shape != embeddings.shape[:1]:
+            raise DataError(
+                f"the {name} of a retrieval need embeddings (N, D) and groups (N,), but have shapes "
+                f"{tuple(embeddings.shape)} and {tuple(groups.shape)}."
+            )

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmcs.retrieval.ranks import find, find_both, mrr_at, recall_at
-from mmcs.retrieval.scores import empty_scores, look_through, scored, scored_both_ways
+from mmcs.retrieval.scores import scored, scored_both_ways
 
 
 @pytest.fixture(params=[1, 2, 4])
@@ -17,10 +17,6 @@ def threads(request):
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
-
-
-def items(embeddings):
-    return look_through("gallery", embeddings)
 
 
 def unit(rows, width, seed):
@@ -36,8 +32,7 @@ def test_three_vectors_repeated_score_equal_in_matrices_of_every_size(threads, w
     texts, images = unit(3, width, 0), unit(3, width, 1)
     for n in SIZES:
         for m in SIZES:
-            rows, columns = items(texts[torch.arange(n) % 3]), items(images[torch.arange(m) % 3])
-            scores = scored_both_ways(rows, columns, empty_scores(n, m, texts.device))
+            scores = scored_both_ways(texts[torch.arange(n) % 3], images[torch.arange(m) % 3])
             pattern = scores[:3, :3].repeat(24, 24)[:n, :m]
             assert torch.equal(scores, pattern), (n, m)
 
@@ -48,7 +43,7 @@ def test_images_doubled_at_random_places_score_equal(threads, n, m, width):
     draw = torch.Generator().manual_seed(n)
     kinds = torch.randint(m // 2, (m,), generator=draw)
     texts, images = unit(n, width, 0), unit(m, width, 1)[kinds]
-    for _, scores in scored(items(texts), items(images), chunk=100):
+    for _, scores in scored(texts, images, chunk=100):
         for kind in kinds.unique():
             same = scores[:, kinds == kind]
             assert torch.equal(same, same[:, :1].expand_as(same))
@@ -84,5 +79,5 @@ def test_a_repeated_vector_among_others_of_the_same_key_is_told_apart():
     """The key by which repeated rows are looked for does not see the order of numbers in a row."""
     row = torch.arange(1.0, 9.0)
     gallery = torch.stack([row, row.flip(0), row, row.roll(1), row.flip(0)])
-    _, scores = next(scored(items(torch.eye(8)), items(gallery)))
+    _, scores = next(scored(torch.eye(8), gallery))
     assert torch.equal(scores, gallery.T)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 
 import pytest
@@ -12,9 +11,9 @@ from hypothesis import strategies as st
 from naive_retrieval import naive_found, naive_order, problems, suite
 
 from mmcs.errors import DataError
-from mmcs.retrieval import counting, scores, strips, top
+from mmcs.retrieval import counting, scores, top
 from mmcs.retrieval import ranks as module
-from mmcs.retrieval.ranks import find, find_both, find_each, find_pairs, median_rank, mrr_at, ranks, recall_at, top_k
+from mmcs.retrieval.ranks import find, find_both, find_pairs, median_rank, mrr_at, ranks, recall_at, top_k
 
 
 def swapped(problem):
@@ -63,16 +62,10 @@ def test_positives_named_pair_by_pair_are_found_as_positives_by_group_are(proble
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("rare", [1, 3, 1000])  # every level is rare, some are, none is
-def test_suites_larger_than_a_tile_and_a_chunk_equal_the_definition(monkeypatch, rare):
-    for place, name, value in (
-        (scores, "TILE", 500),
-        (strips, "SMALL", 500),
-        (top, "AT_ONCE", 500),
-        (counting, "WIDEST", 30),
-        (counting, "RARE", rare),
-    ):
-        monkeypatch.setattr(place, name, value)
+def test_suites_larger_than_a_tile_and_a_chunk_equal_the_definition(monkeypatch):
+    for place in (counting, scores, top):
+        monkeypatch.setattr(place, "TILE" if place is not top else "AT_ONCE", 500)
+    monkeypatch.setattr(counting, "WIDEST", 30)
     problem = suite(71, 305)
     for found, directed in zip(find_both(*problem, k=7), (problem, swapped(problem)), strict=True):
         assert_naive_ranks(found, directed)
@@ -96,24 +89,6 @@ def test_scores_that_do_not_fit_at_once_are_made_per_direction_with_the_same_res
         assert torch.equal(one.ranks, other.ranks) and torch.equal(one.ndcg, other.ndcg)
         assert torch.equal(one.indices, other.indices)
         torch.testing.assert_close(one.scores, other.scores)
-
-
-def test_languages_of_any_size_one_after_the_other_are_found_as_each_alone_is():
-    _, images, _, image_groups = suite(50, 50)
-    languages = [suite(50, n, seed=n)[::2] for n in (90, 20, 170, 170, 3)]
-    found = list(find_each(iter(languages), images, image_groups, k=5))
-    assert len(found) == len(languages)
-    for pair, (texts, groups) in zip(found, languages, strict=True):
-        for one, other in zip(pair, find_both(texts, images, groups, image_groups, k=5), strict=True):
-            for tensor, same in zip(astuple(one), astuple(other), strict=True):
-                assert torch.equal(tensor, same)
-
-
-def test_two_texts_that_only_double_precision_tells_apart_tie():
-    images = torch.tensor([[1.0, 0.0], [0.6, 0.8]], dtype=torch.float64)
-    texts = torch.stack([images[0], images[0] + torch.tensor([0.0, 1e-12])])
-    of_images = find_both(texts, images, torch.tensor([1, 0]), torch.arange(2))[1]
-    assert of_images.ranks.tolist() == [2, 2]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -141,21 +116,6 @@ def test_one_item_against_one():
         assert (found.indices.tolist(), found.scores.tolist()) == ([[0]], [[4.0]])
     for found in find_both(one, one, group, group + 1, k=10):
         assert (found.ranks.tolist(), found.ndcg.tolist(), found.indices.tolist()) == ([0], [0.0], [[0]])
-
-
-def test_the_number_of_threads_is_what_it_was(monkeypatch):
-    """Of this thread, and of threads that start later."""
-    monkeypatch.setattr(strips, "SMALL", 500)
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        find_both(*suite(50, 120))
-        with pytest.raises(DataError):
-            find_both(*suite(50, 0))
-        with ThreadPoolExecutor(1) as pool:
-            assert torch.get_num_threads() == pool.submit(torch.get_num_threads).result() == 3
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_no_queries_find_nothing():
