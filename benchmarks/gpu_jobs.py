@@ -196,6 +196,17 @@ def _seconds(once: Callable[[], Any], device: str, repeats: int) -> float:
     return statistics.median(taken[2:])
 
 
+def _measured(once: Callable[[], Any], device: str, repeats: int) -> dict[str, Any]:
+    """Its seconds, and the GiB that it takes beyond what is there before it (None without a GPU)."""
+    seconds = _seconds(once, device, repeats)
+    if device != "cuda":
+        return {"seconds": seconds, "gib": None}
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    once()
+    return {"seconds": seconds, "gib": (torch.cuda.max_memory_allocated() - before) / 2**30}
+
+
 def _wait(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
@@ -273,13 +284,7 @@ def loss(whose: str, samples: int, width: int, device: str, autocast: bool) -> d
             value = info_nce(images, texts, labels, scale) if whose == "ours" else ClipLoss()(images, texts, scale)
         value.backward()
 
-    seconds = _seconds(once, device, repeats=5)
-    if device != "cuda":
-        return {"seconds": seconds, "gib": None}
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    once()
-    return {"seconds": seconds, "gib": (torch.cuda.max_memory_allocated() - before) / 2**30}
+    return _measured(once, device, repeats=5)
 
 
 def recall(whose: str, languages: int, texts: int, images: int, width: int, device: str) -> dict[str, Any]:
@@ -301,13 +306,7 @@ def recall(whose: str, languages: int, texts: int, images: int, width: int, devi
                 own @ pictures.T
 
     torch.set_float32_matmul_precision("highest")
-    seconds = _seconds(once, device, repeats=3)
-    if device != "cuda":
-        return {"seconds": seconds, "gib": None}
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    once()
-    return {"seconds": seconds, "gib": (torch.cuda.max_memory_allocated() - before) / 2**30}
+    return _measured(once, device, repeats=3)
 
 
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {

@@ -17,6 +17,7 @@ from open_clip.loss import ClipLoss, SigLipLoss
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from benchmarks.memory import growth
 from benchmarks.timing import side_by_side
 from mmcs.losses.info_nce import info_nce
 from mmcs.losses.siglip import siglip
@@ -75,15 +76,7 @@ def _measured(name: str, samples: int) -> int:
 
 def _own_memory(name: str, samples: int) -> int:
     _pass(name, 64)()  # libraries set themselves up
-    once = _pass(name, samples)
-    before = _kib("VmRSS")
-    once()
-    return _kib("VmHWM") - before
-
-
-def _kib(entry: str) -> int:  # not getrusage: its peak begins at that of the process that started this one
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{entry}:"))
+    return growth(_pass(name, samples))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,6 @@ __all__ = [
     "needed_groups",
     "needed_queries",
     "non_inferiority",
-    "not_inferior",
     "paired_difference",
     "paired_differences",
     "paired_tests",
@@ -189,11 +188,6 @@ def non_inferiority(difference: Difference, margin: float = MARGIN, alpha: float
     else:
         p_value = float(stats.t.sf((difference.value + margin) / difference.se, difference.n_groups - 1))
     return NonInferiority(margin, p_value, p_value < alpha and difference.low > -margin)
-
-
-def not_inferior(difference: Difference, margin: float = MARGIN) -> bool:
-    """Whether a loss of ``margin`` or more is excluded, by ``non_inferiority`` at 2.5 % one-sided."""
-    return non_inferiority(difference, margin).shown
 
 
 def verdict(

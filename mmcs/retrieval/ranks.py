@@ -76,22 +76,7 @@ def find(
     """
     _check_groups(queries, gallery, query_groups, gallery_groups)
     check(queries, gallery)
-    return _find(queries, gallery, Positives.by_group(query_groups, gallery_groups), k, chunk)
-
-
-def find_pairs(queries: Tensor, gallery: Tensor, pairs: Tensor, k: int = 0, chunk: int | None = None) -> Found:
-    """``find`` with the positives named one by one, as judgements of documents are.
-
-    Args:
-        queries, gallery, k, chunk: as in ``find``.
-        pairs: (P, 2) int64: place of the query, place of a gallery item that is a positive of it.
-
-    Raises:
-        DataError: as in ``find``; a pair that names what does not exist, or that is named twice.
-    """
-    check(queries, gallery)
-    positives = Positives.by_pairs(pairs[:, 0], pairs[:, 1], len(queries), len(gallery))
-    return _find(queries, gallery, positives, k, chunk)
+    return _find(queries, gallery, Positives(query_groups, gallery_groups), k, chunk)
 
 
 @torch.no_grad()
@@ -120,8 +105,8 @@ def find_both(
     _check_groups(texts, images, text_groups, image_groups)
     check(texts, images)
     with alone():
-        of_texts = Positives.by_group(text_groups, image_groups)
-        of_images = Positives.by_group(image_groups, text_groups)
+        of_texts = Positives(text_groups, image_groups)
+        of_images = Positives(image_groups, text_groups)
     scores = scored_both_ways(texts, images)
     listed = best(scores, of_texts, 0, k), best(scores.T, of_images, 0, k)
     with alone() as threads:

@@ -11,11 +11,11 @@ import pytest
 from scipy import stats
 
 from mmcs.evaluation.statistics import (
+    MARGIN,
     Difference,
     needed_groups,
     needed_queries,
     non_inferiority,
-    not_inferior,
     paired_difference,
     paired_differences,
     paired_tests,
@@ -23,6 +23,10 @@ from mmcs.evaluation.statistics import (
 )
 
 pytestmark = pytest.mark.filterwarnings("error")
+
+
+def not_inferior(difference, margin=MARGIN):
+    return non_inferiority(difference, margin).shown
 
 
 def naive_difference(first, second, groups, resamples, seed):

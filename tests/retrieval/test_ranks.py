@@ -13,7 +13,7 @@ from naive_retrieval import naive_found, naive_order, problems, suite
 from mmcs.errors import DataError
 from mmcs.retrieval import counting, scores, top
 from mmcs.retrieval import ranks as module
-from mmcs.retrieval.ranks import find, find_both, find_pairs, median_rank, mrr_at, ranks, recall_at, top_k
+from mmcs.retrieval.ranks import find, find_both, median_rank, mrr_at, ranks, recall_at, top_k
 
 
 def swapped(problem):
@@ -48,18 +48,6 @@ def test_more_than_ten_positives_of_one_query_count_as_ten_in_the_ideal(problem)
     queries, gallery, query_groups, gallery_groups = problem
     few = queries, gallery, query_groups % 2, gallery_groups % 2
     assert_naive(find(*few), few)
-
-
-@settings(max_examples=50, deadline=None)
-@given(problems())
-def test_positives_named_pair_by_pair_are_found_as_positives_by_group_are(problem):
-    queries, gallery, query_groups, gallery_groups = problem
-    pairs = (query_groups[:, None] == gallery_groups).nonzero()
-    order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(len(pairs)))
-    for one, other in zip(
-        astuple(find_pairs(queries, gallery, pairs[order], k=5)), astuple(find(*problem, k=5)), strict=True
-    ):
-        assert torch.equal(one, other)
 
 
 def test_suites_larger_than_a_tile_and_a_chunk_equal_the_definition(monkeypatch):
@@ -183,7 +171,3 @@ def test_shapes_that_do_not_fit_are_refused():
             find_both(torch.ones(texts, 2), torch.ones(images, 2), ids[:texts], ids[:images])
     with pytest.raises(DataError, match="groups"):
         ranks(torch.ones(3, 2), torch.ones(3, 2), ids[:2], ids)
-    with pytest.raises(DataError, match=r"names gallery item 0 or 3, but there are 3"):
-        find_pairs(torch.ones(3, 2), torch.ones(3, 2), torch.tensor([[0, 0], [1, 3]]))
-    with pytest.raises(DataError, match="named twice"):
-        find_pairs(torch.ones(3, 2), torch.ones(3, 2), torch.tensor([[0, 0], [1, 2], [0, 0]]))
