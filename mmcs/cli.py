@@ -23,6 +23,7 @@ ROOMS = (
     "mmcs.report.command",
     "mmcs.export.command",
     "mmcs.demo",
+    "mmcs.study.command",
 )
 
 

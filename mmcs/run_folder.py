@@ -91,18 +91,19 @@ def unfinished(runs: Path, config: dict[str, Any]) -> Path | None:
         status = read_status(written.parent)
         if status is not None and status["status"] == COMPLETED:
             continue
-        if _configuration(written) == wanted:
+        if read_config(written.parent) == wanted:
             return written.parent
     return None
 
 
-def _configuration(path: Path) -> dict[str, Any] | None:
+def read_config(folder: Path) -> dict[str, Any] | None:
+    """The resolved configuration of the run in ``folder``, as it is before it goes on from anywhere; None where it cannot be read."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     try:
-        content = OmegaConf.to_container(OmegaConf.load(path))
+        content = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException):
         return None
     return {**content, "resume": None} if isinstance(content, dict) else None  # type: ignore[dict-item]

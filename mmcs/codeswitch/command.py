@@ -110,7 +110,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def _version(switch: Any, line: str, epoch: int) -> Switched:
     sample = {"texts": [line], "captions": {}, "identity": line, "caption_index": 0, "epoch": epoch, "version": epoch}
-    return switch.switch(sample)
+    return switch.switch(sample)[0]
 
 
 def _weights(text: str | None) -> dict[str, float] | None:

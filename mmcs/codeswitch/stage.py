@@ -63,11 +63,12 @@ class SwitchCaption:
     """Maps the chosen English caption to the views that are trained on.
 
     ``views`` lists them: ("switched",) replaces the caption (the study's mode); ("english", "switched") is two views;
-    ("english", "english") their control. A share ``keep_english`` of the captions stays English in every view.
+    ("english", "switched", "switched") has two copies of the caption, each switched by a draw of its own; ("english", "english")
+    is the control. A share ``keep_english`` of the captions stays English in every view.
 
     Reads ``texts``, ``captions``, ``identity``, ``epoch``, ``version``, ``caption_index``; sets ``texts`` (one str per view),
-    ``words`` (number of words of the caption), ``replaced`` (the languages of the replaced words, one entry each) and
-    ``unchanged`` (whether the switched text is the caption as it was).
+    ``words`` (number of words of the captions that were switched), ``replaced`` (the languages of the replaced words, one entry
+    each) and ``unchanged`` (whether every switched text is the caption as it was).
 
     Attributes:
         constant: whether an epoch's captions depend on its version alone, not on a curriculum.
@@ -80,27 +81,32 @@ class SwitchCaption:
             raise UserError("codeswitch.views is empty; list at least one of english, switched.")
         self.strategy = strategy
         self.views = tuple(one_of("codeswitch.views", view, ("english", "switched")) for view in views)
+        self.n_switched = self.views.count("switched")
         self.reads: tuple[str, ...] = strategy.reads
         self.constant = strategy.constant
         self.keep_english = probability("codeswitch.keep_english", keep_english)
         self.seed = seed
 
-    def switch(self, sample: Sample) -> Switched:
-        """The sample's caption after the switch."""
+    def switch(self, sample: Sample) -> list[Switched]:
+        """The sample's caption after the switch: once per switched view, and once where there is none."""
         (text,) = sample["texts"]
-        draw = Draw(self.seed, sample["version"], sample["identity"], sample["caption_index"])
+        caption = Caption(text, sample["captions"], sample["epoch"])
+        key = (self.seed, sample["version"], sample["identity"], sample["caption_index"])
+        draw = Draw(*key)
         stays = self.keep_english and draw.uniform() < self.keep_english
-        switched = self.strategy(Caption(text, sample["captions"], sample["epoch"]), draw)
-        return Switched(switched.parts, switched.parts, []) if stays else switched
+        switched = [self.strategy(caption, draw)]
+        switched += [self.strategy(caption, Draw(*key, further)) for further in range(1, self.n_switched)]
+        return [Switched(own.parts, own.parts, []) for own in switched] if stays else switched
 
     def __call__(self, sample: Sample) -> Sample:
         (text,) = sample["texts"]
         switched = self.switch(sample)
-        after = switched.text
+        after = [own.text for own in switched]
+        texts = iter(after)
         return {
             **sample,
-            "texts": [after if view == "switched" else text for view in self.views],
-            "words": switched.words,
-            "replaced": switched.languages(),
-            "unchanged": after == text,
+            "texts": [next(texts) if view == "switched" else text for view in self.views],
+            "words": sum(own.words for own in switched),
+            "replaced": [language for own in switched for language in own.languages()],
+            "unchanged": all(one == text for one in after),
         }

@@ -1,4 +1,4 @@
-"""Gain against a language's distance from English as inline SVG: a dot per language, each with its name beside it."""
+"""Gain against a language's distance from English, or another figure of it, as inline SVG: a dot per language, each with its name beside it."""
 
 from __future__ import annotations
 
@@ -28,15 +28,20 @@ _PLACES = (
 
 
 def proximity_plot(
-    points: Mapping[str, tuple[float, float]], sets: Mapping[str, Sequence[str]], title: str, name: str
+    points: Mapping[str, tuple[float, float]],
+    sets: Mapping[str, Sequence[str]],
+    title: str,
+    name: str,
+    across: str = "distance from English",
 ) -> str:
     """SVG text of the plot.
 
     Args:
-        points: language → (distance from English, gain as a share 0…1, shown in points).
+        points: language → (distance from English or the like, gain as a share 0…1, shown in points).
         sets: name → languages; seen and unseen ones have marks of their own.
         title: read out in place of the picture.
         name: unique on the page; prefixes the ids inside.
+        across: what the distances are.
     """
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": FONT_SIZE}):
         figure = Figure(figsize=(5.2, 4.2), layout="constrained")
@@ -46,7 +51,7 @@ def proximity_plot(
             members = [points[language] for language in sets.get(own, ()) if language in points]
             distances, gains = [distance for distance, _ in members], [100 * gain for _, gain in members]
             axes.plot(distances, gains, linestyle="", marker=MARKS[place], color=COLOURS[place], markersize=5.5)
-        axes.set_xlabel("distance from English", color=INK)
+        axes.set_xlabel(across, color=INK)
         axes.set_ylabel("gain in points", color=INK)
         axes.margins(x=0.14, y=0.1)
         axes.grid(color=INK, linewidth=0.4, alpha=0.2)

@@ -306,6 +306,19 @@ def test_a_curriculum_goes_on_where_versions_repeat():
     assert switched[0] == 0 and switched[3] == 50 and switched == sorted(switched)
 
 
+def test_each_switched_view_is_a_draw_of_its_own_and_the_first_is_what_one_alone_would_be():
+    caption = "a dog and a red ball and a dog and a red ball"
+    sample = {"texts": [caption], "captions": {}, "identity": "x", "caption_index": 0, "epoch": 0, "version": 3}
+    one = SwitchCaption(both(), seed=0, views=("english", "switched"))(sample)
+    three = SwitchCaption(both(), seed=0, views=("english", "switched", "switched", "switched"))(sample)
+    assert three["texts"][:2] == one["texts"]
+    assert len(set(three["texts"])) == 4, "four different texts"
+    assert three == SwitchCaption(both(), seed=0, views=("english", "switched", "switched", "switched"))(sample)
+    assert three["words"] == 3 * one["words"] and len(three["replaced"]) > len(one["replaced"])
+    stays = SwitchCaption(both(), seed=0, views=("switched", "switched"), keep_english=1.0)(sample)
+    assert stays["texts"] == [caption, caption] and stays["unchanged"] and not stays["replaced"]
+
+
 def test_views_and_keep_english_and_what_is_counted():
     choose = ChooseCaption(seed=0)
     two = SwitchCaption(german(p=1.0), seed=0, views=("english", "switched"))

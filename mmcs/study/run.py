@@ -1,0 +1,129 @@
+"""The study from beginning to end: data, learning rates, runs, further evaluations, findings, page. Each step lives in its own file;
+what is done is not done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmcs.demo import say
+from mmcs.report.names import BASELINE
+from mmcs.run_folder import held
+from mmcs.study.choose import Choice, choose
+from mmcs.study.further import evaluate_further, evaluate_untouched, programs
+from mmcs.study.jobs import Job, run_all, workers_of
+from mmcs.study.material import Material, prepare
+from mmcs.study.plan import BILINGUAL, Arm, Plan, Stage
+
+FURTHER = (BASELINE, "ml_cs", "two_view", "recommended")  # the systems that are evaluated in further settings
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the study has on disk when every run is done; ``findings`` reads it.
+
+    Attributes:
+        systems: name → its runs, one per seed.
+        bilingual: language → the runs of its BL-CS.
+        text_tower: name → runs whose text tower was trained, too.
+        ablations: title → (the system that is changed, name → runs).
+        further: folders of further evaluations, the untouched model's among them.
+        choices: name → how its learning rate was chosen.
+        rates: name → that rate.
+    """
+
+    plan: Plan
+    material: Material
+    systems: dict[str, list[Path]]
+    bilingual: dict[str, list[Path]]
+    text_tower: dict[str, list[Path]]
+    ablations: dict[str, tuple[str, dict[str, list[Path]]]]
+    further: list[Path]
+    choices: dict[str, Choice]
+    notes: list[str]
+
+
+def study(plan: Plan) -> Path:
+    """Runs the study and writes its pages; returns the path of the one that is to be read.
+
+    Raises:
+        UserError, DataError, MmcsError: with one sentence each; the same command goes on where it ended.
+    """
+    from mmcs.study.findings import find
+    from mmcs.study.page import write_pages
+
+    with held(plan.out):
+        material = prepare(plan)
+        finished = _train(plan, material)
+        say("findings")
+        return write_pages(find(finished), plan)
+
+
+def _train(plan: Plan, material: Material) -> Finished:
+    systems, own_tower = plan.systems(), plan.text_tower()
+    bilingual = {arm.languages[0]: arm for arm in plan.bilingual(material.comparing.seen) if arm.languages}
+    workers = workers_of(plan.config(systems[0], material.comparing, 0, 1.0), plan.settings["workers"])
+    choices = _choose(plan, material.choosing, systems, own_tower, workers)
+    rates = {name: choice.rate for name, choice in choices.items()}
+    ablations = plan.ablations(material.comparing, material.lexicons)
+    seeds, few = plan.settings["seeds"], plan.settings["ablation_seeds"]
+
+    def jobs(part: str, arm: Arm, like: str, seeds: Sequence[int]) -> list[Job]:
+        folder = plan.out / part / arm.name
+        return [Job(plan.config(arm, material.comparing, seed, rates[like]), folder / f"seed_{seed}") for seed in seeds]
+
+    first = {arm.name: jobs("systems", arm, arm.name, seeds) for arm in systems}
+    second = {arm.name: jobs("systems", arm, arm.name, seeds) for arm in own_tower}
+    third = {language: jobs("systems", arm, BILINGUAL, seeds) for language, arm in bilingual.items()}
+    fourth = {
+        title: (base, {name: jobs("ablations", arm, base, few) for name, arm in arms.items()})
+        for title, (base, arms) in ablations.items()
+    }
+    run_all("systems", [job for own in first.values() for job in own], workers)
+    there, notes = programs(plan.settings["translators"])
+    further = [job.folder for name in FURTHER for job in first.get(name, ())]
+    untouched = evaluate_untouched(first[BASELINE][0].config, material, plan.out)
+    evaluated = evaluate_further(further, material, there, plan.out)
+    run_all("ablations", [job for _, own in fourth.values() for arm in own.values() for job in arm], workers)
+    run_all("one language each", [job for own in third.values() for job in own], workers)
+    run_all("text tower trained, too", [job for own in second.values() for job in own], workers)
+
+    def folders(own: dict[str, list[Job]]) -> dict[str, list[Path]]:
+        return {name: [job.folder for job in jobs] for name, jobs in own.items()}
+
+    return Finished(
+        plan=plan,
+        material=material,
+        systems=folders(first),
+        bilingual=folders(third),
+        text_tower=folders(second),
+        ablations={title: (base, folders(own)) for title, (base, own) in fourth.items()},
+        further=[untouched, *evaluated],
+        choices=choices,
+        notes=[*material.notes, *notes],
+    )
+
+
+def _choose(
+    plan: Plan, stage: Stage, systems: Sequence[Arm], own_tower: Sequence[Arm], workers: int
+) -> dict[str, Choice]:
+    """Learning rates by the names of systems; BL-CS of one language stands for all."""
+    settings, seed = plan.settings, plan.settings["seeds"][0]
+
+    def tries(arms: Sequence[Arm]) -> dict[str, Any]:
+        def with_rate(arm: Arm) -> Any:
+            return lambda rate: Job(
+                plan.config(arm, stage, seed, rate), plan.out / "choosing" / arm.name / f"lr_{rate:g}"
+            )
+
+        return {BILINGUAL if arm.experiment == BILINGUAL else arm.name: with_rate(arm) for arm in arms}
+
+    one = plan.bilingual(stage.seen[:1])
+    found = choose(tries([*systems, *one]), settings["learning_rates"], plan.out / "choosing", workers)
+    if own_tower:
+        rates = settings["text_tower"]["learning_rates"]
+        found |= choose(tries(own_tower), rates, plan.out / "choosing" / "text_tower", workers)
+    return found
