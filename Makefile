@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow check bench lock clean
+.PHONY: setup demo study test test-slow check bench lock clean
 
 setup: $(READY)
 
@@ -20,6 +20,10 @@ $(READY): requirements.lock pyproject.toml | .uv/bin/uv
 
 demo: setup
 	$(BIN)/mmcs demo
+
+# Whatever is set on the command line goes on: make study trainer=gpu study.seeds=[0,1]
+study: setup
+	$(BIN)/mmcs study $(filter-out PYTHON=%,$(MAKEOVERRIDES))
 
 test: setup
 	$(BIN)/pytest -n 2 -m "not slow"

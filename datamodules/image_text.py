@@ -106,7 +106,7 @@ class ImageTextDataModule(LightningDataModule):
                 *self.captions,
                 ForgetCaptions(),
             ],
-            batch_stages=[self.locked.text_stage(self.texts_bounded)],
+            batch_stages=[*self.locked.image_features(), self.locked.text_stage(self.texts_bounded)],
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             shuffle=self.shuffle,

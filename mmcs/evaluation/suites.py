@@ -237,7 +237,14 @@ def suite_loader(
         ParseSample(suite.languages),
         locked.image_stage(decode),
     ]
-    loader = StreamLoader(suite.shards, suite.sizes, stages, batch_size=batch_size, num_workers=num_workers)
+    loader = StreamLoader(
+        suite.shards,
+        suite.sizes,
+        stages,
+        batch_stages=locked.image_features(),
+        batch_size=batch_size,
+        num_workers=num_workers,
+    )
     return SuiteLoader(loader, [CaptionsByLanguage(suite.languages), locked.text_stage()])
 
 

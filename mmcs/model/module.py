@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
 from mmcs.errors import DataError, MmcsError, UserError
@@ -89,6 +90,16 @@ class ContrastiveModule(LightningModule):
         self.train()
         for teacher in filter(None, self._teacher):
             teacher.to(self.device)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> dict[str, Any]:
+        """Tensors and lists of tensors; names and captions stay where they are, and are not walked through one by one."""
+
+        def is_moved(value: Any) -> bool:
+            return isinstance(value, Tensor) or (
+                isinstance(value, list) and bool(value) and isinstance(value[0], Tensor)
+            )
+
+        return {key: move_data_to_device(value, device) if is_moved(value) else value for key, value in batch.items()}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step: both towers, all views, the loss. Logs the terms under ``train/``."""

@@ -17,7 +17,7 @@ from mmcs.stream.decode import DecodeImage, image_file
 from mmcs.stream.features import FeatureStore, digest, fill
 from mmcs.stream.loader import StreamLoader
 from mmcs.stream.order import Place
-from mmcs.stream.pipeline import SampleStage
+from mmcs.stream.pipeline import BatchStage, SampleStage
 from mmcs.stream.read import IMAGE_EXTENSIONS, ReadSample
 from mmcs.stream.remote import Access
 from mmcs.stream.sources import Shard
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from mmcs.stream.tokenise import Tokenise
 
 
-class LookUpImage:
-    """Sample stage: the image's bytes -> "image_features" (F,) float32 of the locked image trunk.
+class KnowImage:
+    """Sample stage: the image's bytes -> "image_digest", by which ``LookUpImages`` finds the features of the locked image trunk.
 
     Raises:
         BadSample: as ``decode`` raises it; what cannot be decoded has no features.
@@ -39,15 +39,23 @@ class LookUpImage:
         self.decode = decode
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
-        try:
-            features = self.store.lookup([digest(image_file(sample))])[0]
-        except KeyError:
+        one = digest(image_file(sample))
+        if one not in self.store and self.store.missing([one]):  # which looks again: another process may have added it
             self.decode(dict(sample))
-            raise RuntimeError(
-                f"the features of {sample['identity']} were not computed before they were read"
-            ) from None
+            raise RuntimeError(f"the features of {sample['identity']} were not computed before they were read")
         sample.pop("files")
-        return {**sample, "image_features": features}
+        return {**sample, "image_digest": one}
+
+
+class LookUpImages:
+    """Batch stage: "image_digest" (B) -> "image_features" (B, F) float32. A batch at a time: one by one costs ten times as much."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self.store = store
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        features = torch.from_numpy(self.store.lookup(batch["image_digest"]))
+        return {**{key: value for key, value in batch.items() if key != "image_digest"}, "image_features": features}
 
 
 class LookUpTexts:
@@ -84,9 +92,13 @@ class LockedFeatures:
         """Whether anything is computed beforehand."""
         return self.images is not None or self.texts is not None
 
-    def image_stage(self, decode: DecodeImage) -> LookUpImage | DecodeImage:
+    def image_stage(self, decode: DecodeImage) -> KnowImage | DecodeImage:
         """The sample stage that brings images to the towers."""
-        return decode if self.images is None else LookUpImage(self.images, decode)
+        return decode if self.images is None else KnowImage(self.images, decode)
+
+    def image_features(self) -> list[BatchStage]:
+        """The batch stage behind it, where features are read."""
+        return [] if self.images is None else [LookUpImages(self.images)]
 
     def text_stage(self, cached: bool = True) -> LookUpTexts | Tokenise:
         """The batch stage that brings texts to the towers; ``cached``: whether they are among those filled in."""

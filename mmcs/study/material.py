@@ -48,8 +48,10 @@ def prepare(plan: Plan) -> Material:
         UserError, DataError: what cannot be had or used.
     """
     composed = resolve(plan.compose(Arm(BASELINE, BASELINE)))
-    material = _own(plan, composed) if plan.own_data else _stamps_and_emoji(plan, Path(composed["data_dir"]))
-    return _with_translators(plan, material)
+    if plan.own_data:
+        return _with_translators(_own(plan, composed), plan.out / "into_english")
+    data = Path(composed["data_dir"]).absolute()
+    return _with_translators(_stamps_and_emoji(plan, data), data / "study" / "into_english")
 
 
 def _stamps_and_emoji(plan: Plan, data: Path) -> Material:
@@ -190,7 +192,7 @@ def _languages(
     return seen, tuple(own for own in measured if own not in known and own not in without and own != "en")
 
 
-def _with_translators(plan: Plan, material: Material) -> Material:
+def _with_translators(material: Material, folder: Path) -> Material:
     """Lexicons into English for the seen languages: the stage's own, turned round."""
     from mmcs.codeswitch.lexicon import Lexicon
     from mmcs.lexicons.invert import invert_lexicon
@@ -198,7 +200,7 @@ def _with_translators(plan: Plan, material: Material) -> Material:
 
     for lexicon in material.comparing.lexicons:
         for language in Lexicon.open(Path(lexicon)).languages:
-            path = plan.out / "lexicons" / f"{language}-en.lex"
+            path = folder / f"{language}-en.lex"
             if language in material.comparing.seen and path not in material.into_english:
                 try:
                     Lexicon.open(path)
