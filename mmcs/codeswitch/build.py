@@ -1,7 +1,12 @@
-"""From the ``codeswitch`` part of a configuration to its stages: the one place that knows strategies by name."""
+"""From the ``codeswitch`` part of a configuration to its stages: the one place that knows strategies by name.
+
+A strategy that stands in nobody's list is named MODULE.CLASS (``own_class``).
+"""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,10 +105,13 @@ def build_strategy(settings: Mapping[str, Any], *, seed: int = 0) -> Strategy:
     """The strategy that ``settings`` describe (keys as in ``conf/codeswitch``; what is not given has its default there).
 
     Raises:
-        UserError: an unknown name or key, or a value out of range; the sentence lists what is known.
+        UserError: an unknown name or key, a class that is no strategy, or a value out of range; the sentence lists what is known.
     """
     options = {key: value for key, value in settings.items() if value is not None}
-    name = one_of("codeswitch.strategy", options.pop("strategy"), STRATEGIES)
+    name = options.pop("strategy")
+    own = _own_class(name) if isinstance(name, str) and "." in name else None
+    if own is None:
+        one_of("codeswitch.strategy", name, STRATEGIES)
     control = options.pop("control", None)
     if control is not None:
         one_of("codeswitch.control", control, CONTROLS)
@@ -123,7 +131,10 @@ def build_strategy(settings: Mapping[str, Any], *, seed: int = 0) -> Strategy:
     else:
         of_lexicon.setdefault("lemmas", None if name in STUDY else "auto")
         lookup = _lookup(of_lexicon, languages, source_language, shuffled_seed)
-        built = _construct(WITH_LEXICON[name], name, lookup, options)
+        if own is None:
+            built = _construct(WITH_LEXICON[name], name, lookup, options)
+        else:
+            built = _construct_own(own, name, lookup, options)
     return WordDrop(built) if control == "word_drop" else built
 
 
@@ -131,8 +142,6 @@ def _construct(kind: Callable[..., Strategy], name: str, first: Any, options: Ma
     try:
         return kind(first, **options)
     except TypeError:
-        import inspect
-
         known = [
             key
             for key, about in inspect.signature(_signature_of(kind)).parameters.items()
@@ -143,6 +152,40 @@ def _construct(kind: Callable[..., Strategy], name: str, first: Any, options: Ma
                 f"codeswitch.{unknown[0]} is not an option of codeswitch={name}; it takes {', '.join((*_OF_LEXICON, *known))}."
             ) from None
         raise
+
+
+def _own_class(name: str) -> Callable[..., Strategy]:
+    """The class that MODULE.CLASS names: of a file of the user's own, where Python finds it."""
+    module, _, member = name.rpartition(".")
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UserError(f"codeswitch.strategy={name} is no name of a class; write MODULE.CLASS.")
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"codeswitch.strategy={name}: {module} cannot be imported ({error}); Python looks in the folders of PYTHONPATH."
+        ) from None
+    if not inspect.isclass(getattr(found, member, None)):
+        raise UserError(f"codeswitch.strategy={name}: {module} has no class {member}.")
+    return getattr(found, member)
+
+
+def _construct_own(kind: Callable[..., Strategy], name: str, lookup: Lookup, options: dict[str, Any]) -> Strategy:
+    """An instance of the user's class: of the lookup, with ``options`` and what stands in ``options["options"]``."""
+    inner = options.pop("options", {})
+    if not isinstance(inner, Mapping):
+        raise UserError(f"codeswitch.options are keys and values such as {{p: 0.5}}; got {inner!r}.")
+    options = {**options, **inner}
+    try:
+        inspect.signature(kind).bind(lookup, **options)
+    except (TypeError, ValueError) as error:  # ValueError: a class written in C does not say what it takes
+        given = ", ".join(("lookup", *options))
+        raise UserError(f"codeswitch.strategy={name} cannot be made of {given}: {error}.") from None
+    built = kind(lookup, **options)
+    lacks = [needed for needed in ("languages", "reads", "constant") if not hasattr(built, needed)]
+    if lacks or not callable(built):
+        raise UserError(f"codeswitch.strategy={name} is no strategy: it has no {', '.join(lacks or ['__call__'])}.")
+    return built
 
 
 def _signature_of(kind: Any) -> Any:

@@ -24,13 +24,24 @@ class ContrastiveLoss(nn.Module):
         logit_scale: ``init`` (a number; None: the model's own; "auto": see ``prepare_temperature``), ``learn``, and ``max``,
             above which the scale does not go.
         logit_bias: ``init`` (a number, None or "auto"), for a loss that has one.
+        own: further terms, of the user's own.
 
     Raises:
-        UserError: no term with a weight, a negative weight, or a temperature out of range.
+        UserError: no term with a weight, a negative weight, two terms of one name, or a temperature out of range.
     """
 
-    def __init__(self, terms: Mapping[str, Any], logit_scale: Mapping[str, Any], logit_bias: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        terms: Mapping[str, Any],
+        logit_scale: Mapping[str, Any],
+        logit_bias: Mapping[str, Any],
+        own: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
+        for name in own or ():
+            if name in (*terms, "loss"):
+                raise UserError(f"loss.own.{name}: there is a {name} already; give the term another name.")
+        terms = {**terms, **(own or {})}
         for name, term in terms.items():
             if not _is_number(term.weight) or term.weight < 0:
                 raise UserError(f"loss.terms.{name}.weight is a number, 0 (left out) or more; got {term.weight!r}.")
