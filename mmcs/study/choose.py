@@ -63,6 +63,8 @@ def choose(
         folder: where what was chosen is written.
         workers: runs at a time.
     """
+    if not arms:
+        return {}
     tried: dict[str, list[float]] = {name: sorted(map(float, rates)) for name in arms}
     courses: dict[str, dict[float, Course]] = {name: {} for name in arms}
     for beyond in range(MOST_STEPS_BEYOND + 1):

@@ -153,6 +153,8 @@ class Plan:
         found = {}
         for title, own in self.settings["ablations"].items():
             base, arms = own["of"], {}
+            if base not in self.settings["systems"]:
+                continue
             for name, overrides in own.get("arms", {}).items():
                 arms[name] = Arm(_folder(title, name), base, tuple(overrides))
             for count in own.get("languages", ()):

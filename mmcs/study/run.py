@@ -4,10 +4,9 @@ what is done is not done again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mmcs.demo import say
 from mmcs.report.names import BASELINE
@@ -66,17 +65,16 @@ def _train(plan: Plan, material: Material) -> Finished:
     systems, own_tower = plan.systems(), plan.text_tower()
     bilingual = {arm.languages[0]: arm for arm in plan.bilingual(material.comparing.seen) if arm.languages}
     workers = workers_of(plan.config(systems[0], material.comparing, 0, 1.0), plan.settings["workers"])
-    choices = _choose(plan, material.choosing, systems, own_tower, workers)
-    rates = {name: choice.rate for name, choice in choices.items()}
+    one = plan.bilingual(material.choosing.seen[:1])  # of BL-CS one language stands for all
+    choices = _choose(plan, material.choosing, [*systems, *one], plan.settings["learning_rates"], "choosing", workers)
     ablations = plan.ablations(material.comparing, material.lexicons)
     seeds, few = plan.settings["seeds"], plan.settings["ablation_seeds"]
 
     def jobs(part: str, arm: Arm, like: str, seeds: Sequence[int]) -> list[Job]:
-        folder = plan.out / part / arm.name
-        return [Job(plan.config(arm, material.comparing, seed, rates[like]), folder / f"seed_{seed}") for seed in seeds]
+        folder, rate = plan.out / part / arm.name, choices[like].rate
+        return [Job(plan.config(arm, material.comparing, seed, rate), folder / f"seed_{seed}") for seed in seeds]
 
     first = {arm.name: jobs("systems", arm, arm.name, seeds) for arm in systems}
-    second = {arm.name: jobs("systems", arm, arm.name, seeds) for arm in own_tower}
     third = {language: jobs("systems", arm, BILINGUAL, seeds) for language, arm in bilingual.items()}
     fourth = {
         title: (base, {name: jobs("ablations", arm, base, few) for name, arm in arms.items()})
@@ -89,6 +87,9 @@ def _train(plan: Plan, material: Material) -> Finished:
     evaluated = evaluate_further(further, material, there, plan.out)
     run_all("ablations", [job for _, own in fourth.values() for arm in own.values() for job in arm], workers)
     run_all("one language each", [job for own in third.values() for job in own], workers)
+    tower_rates = plan.settings["text_tower"]["learning_rates"]
+    choices |= _choose(plan, material.choosing, own_tower, tower_rates, "choosing_text_tower", workers)
+    second = {arm.name: jobs("systems", arm, arm.name, few) for arm in own_tower}
     run_all("text tower trained, too", [job for own in second.values() for job in own], workers)
 
     def folders(own: dict[str, list[Job]]) -> dict[str, list[Path]]:
@@ -108,22 +109,13 @@ def _train(plan: Plan, material: Material) -> Finished:
 
 
 def _choose(
-    plan: Plan, stage: Stage, systems: Sequence[Arm], own_tower: Sequence[Arm], workers: int
+    plan: Plan, stage: Stage, arms: Sequence[Arm], rates: Sequence[float], part: str, workers: int
 ) -> dict[str, Choice]:
-    """Learning rates by the names of systems; BL-CS of one language stands for all."""
-    settings, seed = plan.settings, plan.settings["seeds"][0]
+    """Learning rates by the names of systems."""
+    seed = plan.settings["seeds"][0]
 
-    def tries(arms: Sequence[Arm]) -> dict[str, Any]:
-        def with_rate(arm: Arm) -> Any:
-            return lambda rate: Job(
-                plan.config(arm, stage, seed, rate), plan.out / "choosing" / arm.name / f"lr_{rate:g}"
-            )
+    def with_rate(arm: Arm) -> Callable[[float], Job]:
+        return lambda rate: Job(plan.config(arm, stage, seed, rate), plan.out / part / arm.name / f"lr_{rate:g}")
 
-        return {BILINGUAL if arm.experiment == BILINGUAL else arm.name: with_rate(arm) for arm in arms}
-
-    one = plan.bilingual(stage.seen[:1])
-    found = choose(tries([*systems, *one]), settings["learning_rates"], plan.out / "choosing", workers)
-    if own_tower:
-        rates = settings["text_tower"]["learning_rates"]
-        found |= choose(tries(own_tower), rates, plan.out / "choosing" / "text_tower", workers)
-    return found
+    tries = {BILINGUAL if arm.experiment == BILINGUAL else arm.name: with_rate(arm) for arm in arms}
+    return choose(tries, rates, plan.out / part, workers)
