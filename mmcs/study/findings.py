@@ -47,6 +47,15 @@ class Gain:
 
 
 @dataclass(frozen=True)
+class Effort:
+    """What one run took: its learning rate, the captions that it read, its CPU seconds with evaluation (NaN: not known)."""
+
+    rate: float
+    texts: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
 class Row:
     """One system.
 
@@ -54,7 +63,7 @@ class Row:
         name: of the experiment; label: for people.
         figures: set of languages → figures of every metric.
         gains: set → against English only; empty for English only itself.
-        n_seeds: runs. rate: their learning rate. texts: captions read in one run. cpu_seconds: of one run.
+        n_seeds: runs. effort: of one run; None where nothing was trained or the runs are shorter than the system's.
     """
 
     name: str
@@ -62,9 +71,7 @@ class Row:
     figures: dict[str, Cell]
     gains: dict[str, Gain]
     n_seeds: int
-    rate: float | None = None
-    texts: int | None = None
-    cpu_seconds: float | None = None
+    effort: Effort | None = None
 
 
 @dataclass(frozen=True)
@@ -255,7 +262,7 @@ def _rows(
             figures=_figures(own, _some(sets, own)),
             gains=gains.get((name, BASELINE), {}),
             n_seeds=min(map(len, own.values())),
-            **_effort(name, finished),
+            effort=_effort(name, finished),
         )
         for name, own in plain.items()
     ]
@@ -268,14 +275,15 @@ def _figures(answers: Answers, sets: Mapping[str, Sequence[str]]) -> dict[str, C
     }
 
 
-def _effort(name: str, finished: Finished) -> dict[str, object]:
-    folders = finished.systems.get(name) or [run for own in finished.bilingual.values() for run in own]
-    if name == CENTRED or not folders or name not in finished.choices:
-        return {}
+def _effort(name: str, finished: Finished, folders: Sequence[Path] = ()) -> Effort | None:
+    """None of what was not trained."""
+    folders = folders or finished.systems.get(name) or [run for own in finished.bilingual.values() for run in own]
+    if name not in finished.choices:
+        return None
     config = load_runs([folders[0]])[0].results["config"]
     views = len(config["codeswitch"].get("views") or ["english"])
     samples = config["trainer"]["max_steps"] * config["data"]["batch_size"]
-    return {"rate": finished.choices[name].rate, "texts": samples * views, "cpu_seconds": cost(folders)}
+    return Effort(finished.choices[name].rate, samples * views, cost(folders))
 
 
 def _gaps(plain: Mapping[str, Answers], sets: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Gap]]:
@@ -358,10 +366,8 @@ def _text_tower(finished: Finished, sets: Mapping[str, Sequence[str]]) -> list[R
     for name, own in plain.items():
         folders = finished.text_tower[name]
         label = experiment_label(name.removesuffix("_text_tower"))
-        rate = finished.choices[name].rate
-        rows.append(
-            Row(name, label, _figures(own, sets), gains.get((name, ""), {}), len(folders), rate, None, cost(folders))
-        )
+        effort = _effort(name, finished, folders)
+        rows.append(Row(name, label, _figures(own, sets), gains.get((name, ""), {}), len(folders), effort))
     return rows
 
 

@@ -258,11 +258,12 @@ def _told(gain: Gain) -> str:
 
 
 def _effort(rows: Sequence[Row]) -> str:
-    lines = [
-        [_label(row), f"{row.rate:g}", str(row.n_seeds), f"{row.texts:,}", "–" if math.isnan(row.cpu_seconds or math.nan) else f"{row.cpu_seconds:.0f} s"]
-        for row in rows
-        if row.rate is not None and row.texts is not None
-    ]  # fmt: skip
+    lines = []
+    for row in rows:
+        if row.effort is not None:
+            seconds = row.effort.cpu_seconds
+            time = "–" if math.isnan(seconds) else f"{seconds:.0f} s"
+            lines.append([_label(row), f"{row.effort.rate:g}", str(row.n_seeds), f"{row.effort.texts:,}", time])
     return _table(["system", "learning rate", "runs", "texts", "CPU time"], lines)
 
 
@@ -476,6 +477,8 @@ def _text_tower(found: Findings) -> str:
     return (
         f"With `{' '.join(own)}`: no features can be cached, so that these runs are shorter, alike among themselves; differences are to the first row.\n\n"
         + _rows(found.text_tower, found.sets)
+        + "\n\n"
+        + _effort(found.text_tower)
     )
 
 
@@ -543,7 +546,7 @@ def _numbers(found: Findings) -> dict[str, Any]:
         return {
             "system": own.name,
             "runs": own.n_seeds,
-            "learning_rate": own.rate,
+            "learning_rate": None if own.effort is None else own.effort.rate,
             "figures": {
                 of: {metric: list(value) for metric, value in cell.figures.items()} for of, cell in own.figures.items()
             },

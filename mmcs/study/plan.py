@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mmcs.config import compose_config, conf_dir, resolve
+from mmcs.config import compose_config, conf_dir, quoted, resolve
 from mmcs.errors import UserError
 from mmcs.report.names import BASELINE
 
@@ -88,14 +90,15 @@ class Plan:
         for text in own:
             key, equals, _ = text.partition("=")
             if not equals:
-                raise UserError(f"cannot read {PREFIX}{text!r}; the study's keys are set as {PREFIX}KEY=VALUE.")
+                raise UserError(f"cannot read {PREFIX + text!r}; the study's keys are set as {PREFIX}KEY=VALUE.")
             if key.split(".")[0] not in known:
                 raise UserError(f"unknown key {PREFIX}{key}; known keys of the study: {', '.join(known)}.")
-        try:
-            config = OmegaConf.merge(config, OmegaConf.from_dotlist(own))
-            settings: Any = OmegaConf.to_container(config, resolve=True)
-        except (OmegaConfBaseException, ValueError) as error:
-            raise UserError(f"the study's settings cannot be read: {' '.join(str(error).split())}") from None
+            try:
+                value = OverridesParser.create().parse_override(quoted(text)).value()
+                OmegaConf.update(config, key, value, merge=False)  # a mapping in the place of another, as it was typed
+            except (HydraException, OmegaConfBaseException) as error:
+                raise UserError(f"cannot read {PREFIX + text!r}: {' '.join(str(error).split())}") from None
+        settings: Any = OmegaConf.to_container(config, resolve=True)
         return Plan(settings, typed).checked()
 
     def checked(self) -> Plan:
@@ -106,7 +109,13 @@ class Plan:
         """
         settings = self.settings
         for key in ("seeds", "ablation_seeds"):
-            if not settings[key] or len(set(settings[key])) < len(settings[key]):
+            own = settings[key]
+            if (
+                not isinstance(own, list)
+                or not own
+                or len({*map(str, own)}) < len(own)
+                or not all(isinstance(one, int) for one in own)
+            ):
                 raise UserError(f"{PREFIX}{key} are different whole numbers, at least one; got {settings[key]}.")
         if not set(settings["ablation_seeds"]) <= set(settings["seeds"]):
             raise UserError(f"{PREFIX}ablation_seeds are some of {PREFIX}seeds ({settings['seeds']}).")
@@ -151,7 +160,7 @@ class Plan:
             lexicons: those that can be had under a name of their own.
         """
         found = {}
-        for title, own in self.settings["ablations"].items():
+        for title, own in (self.settings["ablations"] or {}).items():
             base, arms = own["of"], {}
             if base not in self.settings["systems"]:
                 continue
