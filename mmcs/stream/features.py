@@ -64,7 +64,8 @@ class FeatureStore:
 
     def __contains__(self, one: bytes) -> bool:
         """Whether a digest was there at the last look into the folder."""
-        return bool(self._find([one])[0] >= 0)
+        at = self._digests.searchsorted(one)  # asked of every sample: a fifth of what ``_find`` takes for one
+        return self._digests[at : at + 1].tobytes() == one
 
     def missing(self, digests: Iterable[bytes]) -> list[bytes]:
         """Those of ``digests`` that are not there, each once, in the order in which they first come."""

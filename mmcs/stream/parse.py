@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -100,7 +101,7 @@ class ParseSample:
 
 def _text(content: bytes, extension: str) -> str:
     try:
-        return content.decode("utf-8-sig")
+        return content.removeprefix(codecs.BOM_UTF8).decode()  # in C, as "utf-8-sig" is not
     except UnicodeDecodeError as error:
         raise BadSample("bad utf-8", f".{extension} at byte {error.start}") from None
 

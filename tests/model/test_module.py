@@ -80,6 +80,17 @@ def test_a_checkpoint_holds_what_training_changes_and_loads_without_pickle(train
     assert checkpoint["mmcs"]["image_fingerprint"]
 
 
+def test_tensors_are_moved_and_nothing_else_is_touched(own_model):
+    module = ContrastiveModule(build_towers(own_model), loss(), OPTIM, {}, **SIZES)
+    tensors = {"image_features": torch.ones(2, 3), "text_id": [torch.arange(2), torch.arange(2)]}
+    names = {"identity": ["a", "b"], "texts": [["x", "y"]], "flip": [True, False], "dropped": [], "epoch": 3}
+    moved = module.transfer_batch_to_device({**tensors, **names}, torch.device("meta"), 0)
+    assert moved.keys() == {*tensors, *names}
+    assert moved["image_features"].is_meta
+    assert [view.is_meta for view in moved["text_id"]] == [True, True]
+    assert all(moved[key] is value for key, value in names.items())
+
+
 def test_an_empty_batch_takes_its_step(hf_model, tmp_path):
     """A rank whose whole share was dropped must not fail: its gradients are zero."""
     towers = build_towers(hf_model, lock_image=False, lock_text=True)

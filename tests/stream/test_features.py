@@ -52,6 +52,19 @@ def test_digests_with_zero_bytes_are_told_apart(tmp_path: Path) -> None:
     names = [bytes(16), b"a" + bytes(15), bytes(15) + b"a", b"a" * 16]
     store.add(names, np.arange(8, dtype=np.float32).reshape(4, 2))
     np.testing.assert_array_equal(store.lookup(names)[:, 0], [0, 2, 4, 6])
+    assert all(name in store for name in names)
+
+
+def test_a_digest_is_in_a_store_where_lookup_finds_it(tmp_path: Path) -> None:
+    """Beyond either end of the index, between its rows, and beside those that end in zero bytes, which numpy cuts off."""
+    store = FeatureStore(tmp_path, "k")
+    assert bytes(16) not in store
+    names = [bytes([first]) + bytes(14) + bytes([last]) for first in (1, 3, 5) for last in (0, 2)]
+    store.add(names, np.ones((len(names), 2), np.float32))
+    assert names[0] not in store, "it looks into the folder only when told to"
+    len(store)
+    asked = [bytes([first]) + bytes(14) + bytes([last]) for first in range(7) for last in range(4)]
+    assert [one for one in asked if one in store] == names
 
 
 def test_fill_encodes_what_is_missing_once_and_only_once(tmp_path: Path) -> None:

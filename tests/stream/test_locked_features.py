@@ -10,16 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stream_shards import shard_of, write_shard
+from stream_shards import jpeg, shard_of, write_shard
 from tiny_models import write_own_model
 from torch import distributed
 
+from mmcs.evaluation.suites import Suite, fill_suite, suite_loader
 from mmcs.model.build import build_towers
 from mmcs.stream import locked
 from mmcs.stream.decode import DecodeImage
 from mmcs.stream.features import FeatureStore, digest, fill
+from mmcs.stream.loader import StreamLoader
 from mmcs.stream.locked import LockedFeatures
 from mmcs.stream.read import ReadSample
+from mmcs.stream.remote import Access
 from mmcs.stream.sources import Shard, expand, sizes
 from mmcs.stream.transforms import eval_transform
 
@@ -73,6 +76,54 @@ def test_every_image_has_its_features(shards, model, tmp_path, workers):
     parts = sorted(features.images.path.iterdir())
     features.fill_images(shards, sizes(shards), decoder(), num_workers=workers)
     assert sorted(features.images.path.iterdir()) == parts, "nothing is computed twice"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_hold_the_features_of_their_samples(shards, model, tmp_path, workers):
+    """Of batches that two workers make, too, the last of which is empty: its one picture is damaged and is dropped with its cause."""
+    features, counts = open_features(model, tmp_path), sizes(shards)
+    features.fill_images(shards, counts, decoder())
+    stages = [ReadSample(), KeepDigest(), features.image_stage(decoder())]
+    loader = StreamLoader(
+        shards, counts, stages, batch_stages=features.image_features(), batch_size=11, num_workers=workers
+    )
+    *full, empty = list(loader)
+    assert sum(len(batch["identity"]) for batch in full) == sum(COUNTS)
+    for batch in full:
+        assert not {"image", "image_digest"} & batch.keys()
+        expected = torch.from_numpy(features.images.lookup(batch["expected"]))
+        torch.testing.assert_close(batch["image_features"], expected, rtol=0, atol=0)
+    assert empty.keys() == full[0].keys()
+    assert empty["image_features"].shape == (0, expected.shape[1])
+    assert empty["image_features"].dtype == torch.float32
+    assert [(drop.cause, drop.key) for drop in empty["dropped"]] == [("undecodable image", "a")]
+
+
+class KeepDigest:
+    """Sample stage: "expected", the digest under which the sample's features must be."""
+
+    def __call__(self, sample: dict) -> dict:
+        return {**sample, "expected": digest(sample["files"].get("jpg", b""))}
+
+
+def test_a_suite_holds_the_features_of_its_samples(shards, model, tmp_path):
+    features = open_features(model, tmp_path)
+    suite = Suite("s", "test", shards, sizes(shards), ["en", "de"], Access())
+    fill_suite(suite, features, decoder())
+    batches = list(suite_loader(suite, features, decoder(), batch_size=16, num_workers=0))
+    found = torch.cat([batch["image_features"] for batch in batches])
+    expected = [row for count in COUNTS for row in range(count)]  # a shard's n-th picture is that of every shard
+    one_shard = features.images.lookup([digest(jpeg(number)) for number in range(max(COUNTS))])
+    torch.testing.assert_close(found, torch.from_numpy(one_shard[expected]), rtol=0, atol=0)
+    assert [len(batch["texts"][0]) for batch in batches] == [2 * len(batch["identity"]) for batch in batches]
+
+
+def test_a_picture_whose_features_were_not_computed_stops_the_run(shards, model, tmp_path):
+    features = open_features(model, tmp_path)
+    stages = [ReadSample(), features.image_stage(decoder())]
+    loader = StreamLoader(shards, sizes(shards), stages, batch_stages=features.image_features(), batch_size=4)
+    with pytest.raises(RuntimeError, match="set/train/00000/0000 were not computed"):
+        next(iter(loader))
 
 
 def _rank(rank: int, folder: Path, model: str, shards: list[Shard]) -> None:
