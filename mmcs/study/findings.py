@@ -144,7 +144,7 @@ def find(finished: Finished) -> Findings:
     rows = _rows(plain, plain[BASELINE], sets, finished)
     trained = [name for name in plain if name not in (*CONTROLS, BASELINE, CENTRED)]
     against = {
-        (name, control): differences(plain[name], plain[control], _some(sets, plain[control]))
+        (name, control): _differences(plain[name], plain[control], _some(sets, plain[control]))
         for name in trained
         for control in (*CONTROLS, CENTRED)
         if control in plain
@@ -231,6 +231,14 @@ def _some(sets: Mapping[str, Sequence[str]], answers: Answers) -> dict[str, list
     return {name: own for name, own in found.items() if own}
 
 
+def _differences(first: Answers, second: Answers, sets: Mapping[str, Sequence[str]]) -> dict[str, Difference]:
+    """Each set by itself: of BL-CS languages have different numbers of runs."""
+    return {
+        name: differences({language: first[language] for language in own}, second, {name: own})[name]
+        for name, own in sets.items()
+    }
+
+
 def _each(sets: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     return {language: [language] for own in sets.values() for language in own}
 
@@ -252,7 +260,7 @@ def _rows(
     plain: Mapping[str, Answers], base: Answers, sets: Mapping[str, Sequence[str]], finished: Finished
 ) -> list[Row]:
     found = {
-        (name, BASELINE): differences(own, base, _some(sets, own)) for name, own in plain.items() if own is not base
+        (name, BASELINE): _differences(own, base, _some(sets, own)) for name, own in plain.items() if own is not base
     }
     gains = _family(found)
     return [

@@ -75,7 +75,7 @@ def _train(plan: Plan, material: Material) -> Finished:
         return [Job(plan.config(arm, material.comparing, seed, rate), folder / f"seed_{seed}") for seed in seeds]
 
     first = {arm.name: jobs("systems", arm, arm.name, seeds) for arm in systems}
-    third = {language: jobs("systems", arm, BILINGUAL, seeds) for language, arm in bilingual.items()}
+    third = {language: jobs("systems", arm, BILINGUAL, few) for language, arm in bilingual.items()}
     fourth = {
         title: (base, {name: jobs("ablations", arm, base, few) for name, arm in arms.items()})
         for title, (base, arms) in ablations.items()
