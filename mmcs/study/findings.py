@@ -326,6 +326,8 @@ def _share(own: Answers, base: Answers, upper: Answers, languages: Sequence[str]
     first, second, third = (float(part.mean()) for part in means)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = (parts[0] - parts[1]) / (parts[2] - parts[1])
+    if not np.isfinite(drawn).all():  # no gap in some resample: nothing can be said
+        return float("nan"), float("nan"), float("nan")
     value = (first - second) / (third - second) if third != second else float("nan")
     return (value, *interval(drawn))
 

@@ -97,6 +97,9 @@ def _stamps_and_emoji(plan: Plan, data: Path) -> Material:
         choosing=False,
     )
     notes = [
+        "`wiki_cs` switches FreeDict's phrases, those of several words first: no Wikipedia dump is at hand (`mmcs lexicon build wikititles`).",
+        "How the recommended recipe was found, in other languages and on other concepts than are compared: [recipe.md](recipe.md).",
+        "Stamps and emoji are small sets of drawings and cut-out pictures with short captions: what holds here need not hold for photographs. Run it on yours.",
         "Emoji names come from Unicode CLDR, lexicons from FreeDict: no lexicon was made out of the names.",
         "The weights by which FreeDict's candidates are ranked were once tuned on single-word captions of stamps in all splits: a "
         "possible, slight advantage of first candidates on those.",

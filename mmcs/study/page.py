@@ -122,9 +122,9 @@ def _answer(found: Findings, name: str) -> list[str]:
         shares = [
             f"{_percent(own.share)} of the gap to translations for languages {'with' if of == 'seen' else 'without'} a lexicon"
             for of, own in found.gaps[name].items()
-            if of != ENGLISH
+            if of != ENGLISH and all(map(math.isfinite, own.share))
         ]
-        lines[0] += f" It closes {' and '.join(shares)}."
+        lines[0] += f" It closes {' and '.join(shares)}." if shares else ""
     return lines
 
 
@@ -166,7 +166,7 @@ def _untouched(found: Findings) -> str:
         for of in found.sets
         if of in part.cells[TASKS[0]][label]
     )
-    told = f"Before any training ({experiment_label(UNTRAINED)}) recall@10 is {values}."
+    told = f"Before any training recall@10 is {values}."
     if config["model"]["name"] == "lite0_e5":
         told += (
             " That is chance: EfficientNet-Lite0 and multilingual-e5-small were never aligned with each other before, unlike a pretrained "
@@ -347,7 +347,7 @@ def _correlations(found: Findings) -> list[str]:
 
 def _correlation(own: Proximity) -> str:
     if own.pearson is None or own.spearman is None:
-        return own.note or "too few languages"
+        return own.note.rstrip(".") or "too few languages"
     return f"Pearson {_r(own.pearson)}, Spearman {_r(own.spearman)}, {len(own.languages)} languages"
 
 
@@ -499,7 +499,15 @@ def _choices(found: Findings) -> str:
     for name, choice in found.finished.choices.items():
         tried = ", ".join(f"{rate:g}: {100 * own.others[-1]:.1f}" for rate, own in choice.courses.items())
         course = " → ".join(f"{100 * value:.1f}" for value in choice.courses[choice.rate].others)
-        rows.append([f"`{name}`", f"{choice.rate:g}", tried, course, signed(choice.last_gain)])
+        rows.append(
+            [
+                f"`{name}`",
+                f"{choice.rate:g}",
+                tried,
+                course,
+                "–" if math.isnan(choice.last_gain) else signed(choice.last_gain),
+            ]
+        )
     head = ["system", "chosen", "tried: last validation", "course of the chosen one", "last quarter"]
     return _table(head, rows)
 
