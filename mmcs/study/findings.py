@@ -109,7 +109,8 @@ class Findings:
         text_tower: rows of systems whose text tower was trained, too, English only first.
         by_coverage, by_distance: system → gain per language against the lexicon's coverage, the distance from English.
         main: the comparison of all systems. further: that of the further settings.
-        transformed: system → transform → set or language → (figure, gain over English only with plain queries).
+        transformed: system → transform → set, or its languages where not all were changed → (figure, gain over English only with
+            plain queries).
         n_tests: of the rows, of the controls.
     """
 
@@ -422,8 +423,12 @@ def _all_transformed(
         for transform in dict.fromkeys(about.query_transform for about in system.runs[0].rankings):
             answers = _transformed(system, transform, sets) if transform else {}
             if answers:
-                figures[name, str(transform)] = _figures(answers, _some(sets, answers))
-                found[name, str(transform)] = differences(answers, base, _some(sets, answers))
+                own = {
+                    of if len(members) == len(sets[of]) else ",".join(members): members
+                    for of, members in _some(sets, answers).items()
+                }
+                figures[name, str(transform)] = _figures(answers, own)
+                found[name, str(transform)] = differences(answers, base, own)
     gains = _family(found)
     result: dict[str, dict[str, dict[str, tuple[Cell, Gain]]]] = {}
     for (name, transform), own in figures.items():

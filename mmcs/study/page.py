@@ -62,7 +62,7 @@ def _page(found: Findings, pictures: list[dict[str, str]]) -> str:
         basis=_basis(found),
         seeds=_counted(len(plan.settings["seeds"]), "seed"),
         languages=f"With a lexicon: {names['seen']}.{unseen}",
-        answers=[line for name in _asked(found) for line in _answer(found, name)],
+        answers=[*(line for name in _asked(found) for line in _answer(found, name)), *_without_training(found)],
         untouched=_untouched(found),
         n_rows=found.n_tests[0],
         n_controls=found.n_tests[1],
@@ -125,6 +125,35 @@ def _answer(found: Findings, name: str) -> list[str]:
             if of != ENGLISH and all(map(math.isfinite, own.share))
         ]
         lines[0] += f" It closes {' and '.join(shares)}." if shares else ""
+    return lines
+
+
+def _without_training(found: Findings) -> list[str]:
+    """What the same gain is worth beside what trains nothing: centring, and Translate-Test at the time of the query."""
+    lines = []
+    asked = _asked(found)
+    centred = next((row for row in found.rows if row.name == CENTRED), None)
+    if centred is not None and asked:
+        gains = "; ".join(f"{TITLES[of]} {_told(gain)}" for of, gain in centred.gains.items() if of != ENGLISH)
+        over = "; ".join(
+            f"{TITLES[of]} {_told(gain)}" for of, gain in found.over_centred[asked[-1]].items() if of != ENGLISH
+        )
+        lines.append(
+            f"**Beside centring**, which trains nothing and needs no lexicon (English only, each language's mean embedding subtracted: {gains}), "
+            f"{experiment_label(asked[-1])} gains: {over}."
+        )
+    base = found.transformed.get(BASELINE, {})
+    for transform in (own for own in base if own.startswith("translate_test:")):
+        own = next(iter(base[transform].items()), None)
+        best = found.transformed.get(asked[-1] if asked else "", {}).get(transform, {})
+        if own is not None:
+            of, (_, gain) = own
+            too = f"; {experiment_label(asked[-1])}, asked in the same way: {_told(best[of][1])}" if of in best else ""
+            languages = TITLES.get(of) or ", ".join(map(language_name, of.split(",")))
+            lines.append(
+                f"**Beside Translate-Test** ({transform.partition(':')[2]}): queries put into English when they are asked, to English only: {languages} "
+                f"{_told(gain)}{too}."
+            )
     return lines
 
 
@@ -375,7 +404,7 @@ def _translated(found: Findings) -> str:
                         rows.append(
                             [
                                 f"{experiment_label(name)}, {what}",
-                                TITLES[of],
+                                TITLES.get(of) or ", ".join(map(language_name, of.split(","))),
                                 f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]",
                                 _told(gain),
                             ]

@@ -159,6 +159,8 @@ class Plan:
         Args:
             lexicons: those that can be had under a name of their own.
         """
+        from mmcs.codeswitch.lexicon import Lexicon
+
         found = {}
         for title, own in (self.settings["ablations"] or {}).items():
             base, arms = own["of"], {}
@@ -173,7 +175,9 @@ class Plan:
             for name, given in own.get("lexicons", {}).items():
                 files = lexicons.get(given) if isinstance(given, str) else given
                 if files:
-                    arms[name] = Arm(_folder(title, name), base, lexicons=tuple(map(str, files)))
+                    known = {language for path in files for language in Lexicon.open(Path(path)).languages}
+                    languages = tuple(language for language in stage.seen if language in known)
+                    arms[name] = Arm(_folder(title, name), base, languages=languages, lexicons=tuple(map(str, files)))
             if arms:
                 found[title] = (base, arms)
         return found
