@@ -27,6 +27,9 @@ from mmcs.study.plan import Plan
 NAME = "study"
 SIGNIFICANT = 0.05
 TITLES = {"seen": "with a lexicon", "unseen": "without", ENGLISH: "English"}
+STANDS_ALONE = (
+    'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'  # on a page, SVG needs neither
+)
 GREY = "#767676"  # seen on white and on black
 # Litschko et al. 2023, MRR@10 in points: what switching gains, and what is left to translated training.
 PUBLISHED = {"MoIR": ("stable", "4"), "CLIR": ("+5.1", "11.1"), "MLIR": ("+3.9", "not given")}
@@ -561,7 +564,9 @@ def _draw(found: Findings, page: Path) -> list[dict[str, str]]:
         text = proximity_plot(values, found.sets, title, f"study-{kind}", across)
         target = page.parent / f"{page.stem}-{kind}.svg"
         with atomic_file(target) as path:
-            path.write_text(text.replace("currentColor", GREY), encoding="utf-8")
+            path.write_text(
+                text.replace("<svg ", f"<svg {STANDS_ALONE} ", 1).replace("currentColor", GREY), encoding="utf-8"
+            )
         drawn.append({"title": title, "path": target.name})
     return drawn
 

@@ -74,7 +74,9 @@ def test_the_page_answers_and_shows_every_table(done):
     ):
         assert row in page, row
     assert "no-such-program" in page, "what could not be run is named"
-    assert "**two views**: " in page and "nan" not in page
+    assert "**two views**: " in page and "+nan" not in page and "nan %" not in page
+    drawings = sorted((done.parent / "page").glob("study-*.svg"))
+    assert drawings and all(f"]({own.name})" in page and 'xmlns="http' in own.read_text("utf-8") for own in drawings)
     assert (done / "report.html").is_file() and (done / "further.html").is_file()
 
 
