@@ -431,6 +431,6 @@ def _all_transformed(
                 found[name, str(transform)] = differences(answers, base, own)
     gains = _family(found)
     result: dict[str, dict[str, dict[str, tuple[Cell, Gain]]]] = {}
-    for (name, transform), own in figures.items():
-        result.setdefault(name, {})[transform] = {of: (own[of], gains[name, transform][of]) for of in own}
+    for (name, transform), shown in figures.items():
+        result.setdefault(name, {})[transform] = {of: (shown[of], gains[name, transform][of]) for of in shown}
     return result
