@@ -40,15 +40,15 @@ class Course:
 
 @dataclass(frozen=True)
 class Choice:
-    """The learning rate of one system, and the course of each that was tried."""
+    """The learning rate of one system, and the course of each that was tried; none where it was given."""
 
     rate: float
     courses: dict[float, Course]
 
     @property
     def last_gain(self) -> float:
-        """What the last validation adds to the one before, in the languages other than English."""
-        others = self.courses[self.rate].others
+        """What the last validation adds to the one before, in the languages other than English; NaN where there are not two."""
+        others = self.courses[self.rate].others if self.courses else []
         return others[-1] - others[-2] if len(others) > 1 else float("nan")
 
 
@@ -59,12 +59,12 @@ def choose(
 
     Args:
         arms: name → the run with a rate.
-        rates: at least one; beyond them goes the factor between the two at that end.
+        rates: one is taken as it is; beyond several goes the factor between the two at that end.
         folder: where what was chosen is written.
         workers: runs at a time.
     """
-    if not arms:
-        return {}
+    if len(rates) == 1:  # nothing to choose
+        return {name: Choice(float(rates[0]), {}) for name in arms}
     tried: dict[str, list[float]] = {name: sorted(map(float, rates)) for name in arms}
     courses: dict[str, dict[float, Course]] = {name: {} for name in arms}
     for beyond in range(MOST_STEPS_BEYOND + 1):
@@ -77,7 +77,7 @@ def choose(
             break
         for name, own in tried.items():
             best = _best(courses[name])
-            if len(rates) > 1 and best in (own[0], own[-1]):
+            if best in (own[0], own[-1]):
                 next_rate = own[0] ** 2 / own[1] if best == own[0] else own[-1] ** 2 / own[-2]
                 own.append(float(f"{next_rate:.2g}"))
                 own.sort()
