@@ -530,12 +530,13 @@ def _choices(found: Findings) -> str:
     rows = []
     for name, choice in found.finished.choices.items():
         tried = ", ".join(f"{rate:g}: {100 * own.others[-1]:.1f}" for rate, own in choice.courses.items())
-        course = " → ".join(f"{100 * value:.1f}" for value in choice.courses[choice.rate].others)
+        chosen = choice.courses.get(choice.rate)
+        course = " → ".join(f"{100 * value:.1f}" for value in chosen.others) if chosen else "–"
         rows.append(
             [
                 f"`{name}`",
                 f"{choice.rate:g}",
-                tried,
+                tried or "given",
                 course,
                 "–" if math.isnan(choice.last_gain) else signed(choice.last_gain),
             ]
