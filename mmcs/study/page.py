@@ -80,7 +80,9 @@ def _page(found: Findings, pictures: list[dict[str, str]]) -> str:
         settings=_settings(found),
         text_tower=_text_tower(found),
         ablation_seeds=_counted(len(plan.settings["ablation_seeds"]), "seed"),
-        ablations=[{"title": own.title.capitalize(), "table": _ablation(own, sets)} for own in found.ablations],
+        ablations=[
+            {"title": own.title[0].upper() + own.title[1:], "table": _ablation(own, sets)} for own in found.ablations
+        ],
         choosing=_choosing(found),
         choices=_choices(found),
         notes=found.finished.notes or ["Nothing beside what is said above."],
