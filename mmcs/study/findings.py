@@ -27,7 +27,6 @@ from mmcs.study.run import Finished
 UPPER_BOUND = "two_view_translate"
 RECOMMENDED = "recommended"
 CENTRED = "English only, centred (nothing trained)"
-SETS = ("seen", "unseen", ENGLISH)
 RESAMPLES = 5000
 
 
@@ -157,7 +156,7 @@ def find(finished: Finished) -> Findings:
         if name not in ("bl_cs", "translate_train", UPPER_BOUND)
     }
     runs = [run for own in finished.systems.values() for run in own]
-    notes = [*finished.notes, "Learning rates were chosen in other languages, on other concepts (docs/study.md)."]
+    notes = [*finished.notes, "How each learning rate was chosen: study.md beside this page."]
     return Findings(
         finished=finished,
         sets=sets,

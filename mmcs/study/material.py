@@ -161,9 +161,9 @@ def _own(plan: Plan, composed: Mapping[str, Any]) -> Material:
         raise UserError("a study of your own data needs study.lexicons.tested_on=[FILE.lex].")
     tested = tuple(map(str, lexicons["tested_on"]))
     chosen = tuple(map(str, lexicons["chosen_on"] or tested))
-    seen, unseen = _languages(plan, composed, "test", tested, ())
+    seen, unseen = _languages(composed, "test", tested, ())
     apart = (*seen, *unseen) if lexicons["chosen_on"] else ()
-    chosen_seen, chosen_unseen = _languages(plan, composed, "val", chosen, apart)
+    chosen_seen, chosen_unseen = _languages(composed, "val", chosen, apart)
     train = composed["data"]["train_shards"]
     notes = [] if apart else ["Settings were chosen in the languages that are compared, on the validation suite."]
     return Material(
@@ -174,7 +174,7 @@ def _own(plan: Plan, composed: Mapping[str, Any]) -> Material:
 
 
 def _languages(
-    plan: Plan, composed: Mapping[str, Any], split: str, lexicons: Sequence[str], without: Sequence[str]
+    composed: Mapping[str, Any], split: str, lexicons: Sequence[str], without: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Those that ``lexicons`` have and others, among the languages of the suites; none of ``without`` among the others."""
     from mmcs.assemble import build_data

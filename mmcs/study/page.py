@@ -97,7 +97,7 @@ def _basis(found: Findings) -> str:
     queries = sum(part.n_queries[TASKS[0]].values())
     return (
         f"{part.suite}, {part.split} split, all captions, {queries:,} queries in {len(part.languages)} languages, "
-        f"{part.n_groups:,} concepts, none of them trained on"
+        f"{part.n_groups:,} concepts"
     )
 
 
@@ -248,11 +248,14 @@ def _mixed(found: Findings) -> dict[str, float]:
 def _choosing(found: Findings) -> str:
     material, plan = found.finished.material, found.finished.plan
     stage = material.choosing
-    others = ", ".join(map(language_name, (*stage.seen, *stage.unseen)))
+    chosen_on, compared = (*stage.seen, *stage.unseen), material.comparing
+    others = ", ".join(map(language_name, chosen_on))
+    apart = not set(chosen_on) & {*compared.seen, *compared.unseen}
+    where = "Nothing was chosen in the languages" if apart else "It was chosen in the very languages"
     return (
         f"Every system has the same number of updates and takes the learning rate with the best last validation, of mean recall@10 over {others} "
         f"(lexicon for the first {len(stage.seen)}), on concepts of the validation split, with seed {plan.settings['seeds'][0]}. Where the best stood at an end of the "
-        "list, the next one beyond was tried. Nothing was chosen on the languages and concepts that are compared above. The last column is what the "
+        f"list, the next one beyond was tried. {where} that are compared above. The last column is what the "
         "last quarter of the updates still added there: an arm that rises shows it."
     )
 

@@ -31,7 +31,6 @@ class Finished:
         ablations: title → (the system that is changed, name → runs).
         further: folders of further evaluations, the untouched model's among them.
         choices: name → how its learning rate was chosen.
-        rates: name → that rate.
     """
 
     plan: Plan
