@@ -18,7 +18,7 @@ from mmcs.evaluation.statistics import Difference, NonInferiority, bonferroni, n
 from mmcs.report.cells import RECALL_10, Cell, Figure, cells, differences
 from mmcs.report.compare import compare
 from mmcs.report.comparison import Comparison
-from mmcs.report.names import BASELINE, CONTROLS, experiment_label
+from mmcs.report.names import BASELINE, CONTROLS, UNTRAINED, experiment_label
 from mmcs.report.runs import Answers, Run, System, load_runs
 from mmcs.retrieval.languages import ENGLISH
 from mmcs.study.jobs import cost
@@ -139,8 +139,10 @@ def find(finished: Finished) -> Findings:
     if finished.bilingual:
         plain["bl_cs"] = _bilingual(finished.bilingual, sets)
     further = {own.experiment: own for own in _by_experiment(finished.further)}
-    centred = _transformed(further[BASELINE], "centred", sets)
-    plain[CENTRED] = centred
+    reference_run = further[BASELINE if BASELINE in further else UNTRAINED].runs[0].path
+    centred = _transformed(further[BASELINE], "centred", sets) if BASELINE in further else {}
+    if centred:
+        plain[CENTRED] = centred
     rows = _rows(plain, plain[BASELINE], sets, finished)
     trained = [name for name in plain if name not in (*CONTROLS, BASELINE, CENTRED)]
     against = {
@@ -165,16 +167,14 @@ def find(finished: Finished) -> Findings:
             name: {control: family[name, control] for control in CONTROLS if (name, control) in family}
             for name in trained
         },
-        over_centred={name: family[name, CENTRED] for name in trained},
+        over_centred={name: family[name, CENTRED] for name in trained if (name, CENTRED) in family},
         gaps=_gaps(plain, sets) if UPPER_BOUND in plain else {},
         ablations=_ablations(finished, sets),
         text_tower=_text_tower(finished, sets),
         by_coverage={name: own[0] for name, own in reference.items() if own[0]},
         by_distance={name: own[1] for name, own in reference.items()},
         main=compare(runs, finished.systems[BASELINE][0], out / "report.html", notes=notes),
-        further=compare(
-            finished.further, _first(finished.further, BASELINE), out / "further.html", notes=finished.notes
-        ),
+        further=compare(finished.further, reference_run, out / "further.html", notes=finished.notes),
         transformed=_all_transformed(further, sets),
         n_tests=(sum(len(row.gains) for row in rows), sum(len(own) for own in against.values())),
     )
@@ -189,10 +189,6 @@ def _by_experiment(folders: Sequence[Path]) -> list[System]:
     for run in load_runs(list(folders)):
         runs.setdefault(run.experiment, []).append(run)
     return [System(experiment_label(name), name, own) for name, own in runs.items()]
-
-
-def _first(folders: Sequence[Path], experiment: str) -> Path:
-    return next(run.path for run in load_runs(list(folders)) if run.experiment == experiment)
 
 
 def _place(run: Run) -> tuple[str, str]:
@@ -415,6 +411,8 @@ def _all_transformed(
     systems: Mapping[str, System], sets: Mapping[str, Sequence[str]]
 ) -> dict[str, dict[str, dict[str, tuple[Cell, Gain]]]]:
     """Translate-Test, centring and switched queries: figures, and the gain over English only with the queries as they were."""
+    if BASELINE not in systems:
+        return {}
     base = _plain(systems[BASELINE], sets)
     found: dict[tuple[str, str], dict[str, Difference]] = {}
     figures: dict[tuple[str, str], dict[str, Cell]] = {}

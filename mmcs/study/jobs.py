@@ -1,7 +1,7 @@
-"""Runs many runs, several at a time, each to its end and none twice: what is done stays done, what was broken off goes on.
+"""Does many pieces of work, several at a time, each to its end and none twice: what is done stays done, what was broken off goes on.
 
-A worker is a process that runs one after the other, so that the libraries are loaded once. A run itself is
-``mmcs.train.launch``; a run on several devices starts its own processes.
+A worker is a process that does one after the other, so that the libraries are loaded once. A training run (``Job``) is
+``mmcs.train.launch``; one on several devices starts its own processes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mmcs.errors import MmcsError, UserError
 from mmcs.files import atomic_file
@@ -26,9 +26,20 @@ COST, LOG = "cost.json", "log.txt"
 MOST_WORKERS = 4
 
 
+class Work(Protocol):
+    """A piece of work with a folder of its own; it goes to a worker by pickle."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    def done(self) -> bool: ...
+
+    def do(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Job:
-    """A run to be had: its configuration and its folder."""
+    """A training run to be had: its configuration and its folder."""
 
     config: dict[str, Any]
     folder: Path
@@ -48,6 +59,15 @@ class Job:
         status = read_status(self.folder)
         return status is not None and status["status"] == COMPLETED
 
+    def do(self) -> None:
+        """Trains and evaluates; what it cost stands in ``cost.json``."""
+        from mmcs.train import launch
+
+        used = time.process_time()
+        launch({**self.config, "resume": "auto"}, self.folder)
+        with atomic_file(self.folder / COST) as path:
+            path.write_text(json.dumps({"cpu_seconds": time.process_time() - used}) + "\n", encoding="utf-8")
+
 
 def workers_of(config: dict[str, Any], wanted: int | None) -> int:
     """How many runs at a time: on a CPU as many as it has cores, up to four; elsewhere one."""
@@ -58,8 +78,8 @@ def workers_of(config: dict[str, Any], wanted: int | None) -> int:
     return min(MOST_WORKERS, len(os.sched_getaffinity(0))) if on_cpu else 1
 
 
-def run_all(title: str, jobs: Iterable[Job], workers: int) -> None:
-    """Runs what is not done yet.
+def run_all(title: str, jobs: Iterable[Work], workers: int) -> None:
+    """Does what is not done yet.
 
     Args:
         title: stands before the progress.
@@ -77,7 +97,7 @@ def run_all(title: str, jobs: Iterable[Job], workers: int) -> None:
     threads = max(1, len(os.sched_getaffinity(0)) // workers)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(threads,)) as pool:
-        running: dict[Future[float], Job] = {}
+        running: dict[Future[float], Work] = {}
         try:
             for number in range(1, count + 1):
                 while len(running) < workers and waiting:
@@ -113,18 +133,14 @@ def _begin(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _run(job: Job) -> float:
-    """One run, its words in its folder; returns how many seconds it took."""
-    from mmcs.train import launch
-
-    began, used = time.monotonic(), time.process_time()
+def _run(job: Work) -> float:
+    """One piece of work, its words in its folder; returns how many seconds it took."""
+    began = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
     with (
         (job.folder / LOG).open("a", encoding="utf-8") as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
-        launch({**job.config, "resume": "auto"}, job.folder)
-    with atomic_file(job.folder / COST) as path:
-        path.write_text(json.dumps({"cpu_seconds": time.process_time() - used}) + "\n", encoding="utf-8")
+        job.do()
     return time.monotonic() - began

@@ -48,10 +48,11 @@ def prepare(plan: Plan) -> Material:
         UserError, DataError: what cannot be had or used.
     """
     composed = resolve(plan.compose(Arm(BASELINE, BASELINE)))
-    if plan.own_data:
-        return _with_translators(_own(plan, composed), plan.out / "into_english")
     data = Path(composed["data_dir"]).absolute()
-    return _with_translators(_stamps_and_emoji(plan, data), data / "study" / "into_english")
+    material = _own(plan, composed) if plan.own_data else _stamps_and_emoji(plan, data)
+    if "translate_test" in plan.settings["further"]["settings"]:
+        _add_translators(material, (plan.out if plan.own_data else data / "study") / "into_english")
+    return material
 
 
 def _stamps_and_emoji(plan: Plan, data: Path) -> Material:
@@ -104,8 +105,10 @@ def _stamps_and_emoji(plan: Plan, data: Path) -> Material:
         "The weights by which FreeDict's candidates are ranked were once tuned on single-word captions of stamps in all splits: a "
         "possible, slight advantage of first candidates on those.",
     ]
-    other, note = _other_direction(data / "study" / "inverted", comparing.seen, sources["freedict"])
-    return Material(choosing, comparing, {INVERTED: [str(path) for path in other]}, notes=[*notes, *note])
+    found = Material(choosing, comparing, notes=notes)
+    if any(INVERTED in own.get("lexicons", {}).values() for own in (settings["ablations"] or {}).values()):
+        _add_other_direction(found, data / "study" / "inverted", sources["freedict"])
+    return found
 
 
 def _freedict(path: Path, languages: tuple[str, ...], sources: Any) -> Path:
@@ -122,7 +125,7 @@ def _freedict(path: Path, languages: tuple[str, ...], sources: Any) -> Path:
     return build_freedict(path, languages, _listed(sources))
 
 
-def _other_direction(folder: Path, languages: Sequence[str], sources: Any) -> tuple[list[Path], list[str]]:
+def _add_other_direction(material: Material, folder: Path, sources: Any) -> None:
     """FreeDict's dictionaries into English, turned round; and a note where some language has none."""
     from mmcs.codeswitch.lexicon import Lexicon
     from mmcs.lexicons.freedict import build_freedict
@@ -131,7 +134,7 @@ def _other_direction(folder: Path, languages: Sequence[str], sources: Any) -> tu
 
     made, without = [], []
     say("lexicon: FreeDict's other direction, turned round")
-    for language in languages:
+    for language in material.comparing.seen:
         path = folder / f"en-{language}.lex"
         try:
             Lexicon.open(path)
@@ -142,9 +145,13 @@ def _other_direction(folder: Path, languages: Sequence[str], sources: Any) -> tu
             except MmcsError:
                 without.append(language)
                 continue
-        made.append(path)
-    note = f"FreeDict has no dictionary from {', '.join(without)} to English, so the lexicon of the other direction lacks it."
-    return made, [note] if without and made else []
+        made.append(str(path))
+    material.lexicons[INVERTED] = made
+    if without and made:
+        named = ", ".join(without)
+        material.notes.append(
+            f"FreeDict has no dictionary from {named} to English, so the lexicon of the other direction lacks it."
+        )
 
 
 def _listed(sources: Any) -> Sequence[str] | None:
@@ -195,7 +202,7 @@ def _languages(
     return seen, tuple(own for own in measured if own not in known and own not in without and own != "en")
 
 
-def _with_translators(material: Material, folder: Path) -> Material:
+def _add_translators(material: Material, folder: Path) -> None:
     """Lexicons into English for the seen languages: the stage's own, turned round."""
     from mmcs.codeswitch.lexicon import Lexicon
     from mmcs.lexicons.invert import invert_lexicon
@@ -210,4 +217,3 @@ def _with_translators(material: Material, folder: Path) -> Material:
                 except MmcsError:
                     invert_lexicon(lexicon, language, path, Tally())
                 material.into_english.append(path)
-    return material

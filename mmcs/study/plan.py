@@ -23,6 +23,7 @@ from mmcs.report.names import BASELINE
 PREFIX = "study."
 BILINGUAL = "bl_cs"
 TEXT_TOWER = "_text_tower"  # behind the names of systems whose text tower is trained, too
+SETTINGS = ("mixed", "caption_pairs", "centred", "switched_queries", "translate_test")  # of further evaluations
 
 
 @dataclass(frozen=True)
@@ -108,21 +109,27 @@ class Plan:
             UserError: a value that makes no study.
         """
         settings = self.settings
-        for key in ("seeds", "ablation_seeds"):
-            own = settings[key]
+        seeds = {"seeds": settings["seeds"], "ablation_seeds": settings["ablation_seeds"]}
+        seeds["text_tower.seeds"] = settings["text_tower"]["seeds"]
+        for key, own in seeds.items():
             if (
                 not isinstance(own, list)
                 or not own
                 or len({*map(str, own)}) < len(own)
                 or not all(isinstance(one, int) for one in own)
             ):
-                raise UserError(f"{PREFIX}{key} are different whole numbers, at least one; got {settings[key]}.")
+                raise UserError(f"{PREFIX}{key} are different whole numbers, at least one; got {own}.")
         if not set(settings["ablation_seeds"]) <= set(settings["seeds"]):
             raise UserError(f"{PREFIX}ablation_seeds are some of {PREFIX}seeds ({settings['seeds']}).")
         for key in ("learning_rates", "text_tower.learning_rates"):
             rates = settings["text_tower"]["learning_rates"] if "." in key else settings[key]
             if not rates or any(not isinstance(rate, float | int) or rate <= 0 for rate in rates):
                 raise UserError(f"{PREFIX}{key} are numbers above 0, at least one; got {rates}.")
+        unknown = [name for name in settings["further"]["settings"] if name not in SETTINGS]
+        if unknown:
+            raise UserError(f"{PREFIX}further.settings has {', '.join(unknown)}; known ones: {', '.join(SETTINGS)}.")
+        if settings["further"]["systems"] and BASELINE not in settings["further"]["systems"]:
+            raise UserError(f"{PREFIX}further.systems lack {BASELINE}: it is what they are compared with.")
         if BASELINE not in settings["systems"]:
             raise UserError(f"{PREFIX}systems lack {BASELINE}: every gain is measured against English only.")
         self.compose(Arm(BASELINE, BASELINE))

@@ -12,12 +12,10 @@ from mmcs.demo import say
 from mmcs.report.names import BASELINE
 from mmcs.run_folder import held
 from mmcs.study.choose import Choice, choose
-from mmcs.study.further import evaluate_further, evaluate_untouched, programs
+from mmcs.study.further import further_evaluations
 from mmcs.study.jobs import Job, run_all, workers_of
 from mmcs.study.material import Material, prepare
 from mmcs.study.plan import BILINGUAL, Arm, Plan, Stage
-
-FURTHER = (BASELINE, "ml_cs", "two_view", "recommended")  # the systems that are evaluated in further settings
 
 
 @dataclass(frozen=True)
@@ -74,21 +72,19 @@ def _train(plan: Plan, material: Material) -> Finished:
         return [Job(plan.config(arm, material.comparing, seed, rate), folder / f"seed_{seed}") for seed in seeds]
 
     first = {arm.name: jobs("systems", arm, arm.name, seeds) for arm in systems}
-    third = {language: jobs("systems", arm, BILINGUAL, few) for language, arm in bilingual.items()}
+    third = {language: jobs("systems", arm, BILINGUAL, seeds) for language, arm in bilingual.items()}
     fourth = {
         title: (base, {name: jobs("ablations", arm, base, few) for name, arm in arms.items()})
         for title, (base, arms) in ablations.items()
     }
     run_all("systems", [job for own in first.values() for job in own], workers)
-    there, notes = programs(plan.settings["translators"])
-    further = [job.folder for name in FURTHER for job in first.get(name, ())]
-    untouched = evaluate_untouched(first[BASELINE][0].config, material, plan.out)
-    evaluated = evaluate_further(further, material, there, plan.out)
+    further, notes = further_evaluations(plan, material, first, first[BASELINE][0])
+    run_all("further settings", further, workers)
     run_all("ablations", [job for _, own in fourth.values() for arm in own.values() for job in arm], workers)
     run_all("one language each", [job for own in third.values() for job in own], workers)
-    tower_rates = plan.settings["text_tower"]["learning_rates"]
-    choices |= _choose(plan, material.choosing, own_tower, tower_rates, "choosing_text_tower", workers)
-    second = {arm.name: jobs("systems", arm, arm.name, few) for arm in own_tower}
+    tower = plan.settings["text_tower"]
+    choices |= _choose(plan, material.choosing, own_tower, tower["learning_rates"], "choosing_text_tower", workers)
+    second = {arm.name: jobs("systems", arm, arm.name, tower["seeds"]) for arm in own_tower}
     run_all("text tower trained, too", [job for own in second.values() for job in own], workers)
 
     def folders(own: dict[str, list[Job]]) -> dict[str, list[Path]]:
@@ -101,7 +97,7 @@ def _train(plan: Plan, material: Material) -> Finished:
         bilingual=folders(third),
         text_tower=folders(second),
         ablations={title: (base, folders(own)) for title, (base, own) in fourth.items()},
-        further=[untouched, *evaluated],
+        further=[one.folder for one in further],
         choices=choices,
         notes=[*material.notes, *notes],
     )

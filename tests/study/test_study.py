@@ -9,8 +9,17 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from small_world import COLOURS, SHAPES
 
 from mmcs.cli import main
+from mmcs.lexicons.format import write_lexicon
+
+
+def german(path: Path) -> Path:
+    """A lexicon of German alone, so that Finnish is a language without one."""
+    entries = {"de": {english: [(de, 1.0)] for english, (de, *_) in {**COLOURS, **SHAPES}.items()}}
+    source = {"name": "test", "provenance": "made here", "licence": "CC0"}
+    return write_lexicon(path, entries, source_language="en", sources=[source])
 
 
 def arguments(world: Path, out: Path, *more: str) -> list[str]:
@@ -29,13 +38,13 @@ def arguments(world: Path, out: Path, *more: str) -> list[str]:
         "trainer.val_check_interval": "2",
         "study.out": str(out),
         "study.page": str(out.parent / "page" / "study.md"),
-        "study.lexicons.tested_on": f"[{world}/words.lex]",
+        "study.lexicons.tested_on": f"[{german(world / 'german.lex')}]",
         "study.systems": "[zero_shot,two_view,two_view_translate,shuffled_lexicon,bl_cs]",
         "study.seeds": "[0,1]",
         "study.ablation_seeds": "[0]",
         "study.learning_rates": "[1e-3]",
         "study.ablations": "{candidates:{of:two_view,arms:{drawn by weight:['codeswitch.candidates=weighted']}}}",
-        "study.text_tower": "{overrides:['trainer.max_steps=2'],systems:[zero_shot,two_view],learning_rates:[1e-3]}",
+        "study.text_tower": "{overrides:['trainer.max_steps=2'],systems:[zero_shot,two_view],seeds:[0],learning_rates:[1e-3]}",
         "study.translators": "{de: 'no-such-program -x'}",
         "study.workers": "1",
     }
@@ -73,6 +82,7 @@ def test_the_page_answers_and_shows_every_table(done):
         "Translate-Test",
     ):
         assert row in page, row
+    assert "Without one: Finnish" in page
     assert "no-such-program" in page, "what could not be run is named"
     assert "**two views**: " in page and "+nan" not in page and "nan %" not in page
     drawings = sorted((done.parent / "page").glob("study-*.svg"))
@@ -144,6 +154,9 @@ def test_every_run_of_a_system_differs_from_english_only_by_its_method_and_rate(
         (["study.learning_rates=[0]"], "study.learning_rates"),
         (["study.systems=[two_view]"], "zero_shot"),
         (["study.systems=[zero_shot,no_such]"], "no_such"),
+        (["study.text_tower.seeds=[]"], "study.text_tower.seeds"),
+        (["study.further.settings=[centered]"], "centered"),
+        (["study.further.systems=[two_view]"], "study.further.systems"),
         (["optim.lrr=1"], "optim.lrr"),
         (["study.lexicons.tested_on=null"], "study.lexicons.tested_on"),
         (["eval.test=null"], "eval.test"),
