@@ -10,13 +10,14 @@ import contextlib
 import json
 import multiprocessing
 import os
+import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from mmcs.errors import MmcsError, UserError
 from mmcs.files import atomic_file
@@ -92,8 +93,8 @@ def run_all(title: str, jobs: Iterable[Work], workers: int) -> None:
     waiting = [job for job in jobs if not job.done()]
     if not waiting:
         return
-    print(f"» {title}: {len(waiting)} of {len(jobs)} runs to do, {workers} at a time", flush=True)
-    began, count = time.monotonic(), len(waiting)
+    print(f"» {title}: {len(waiting)} of {len(jobs)} to do, {workers} at a time", flush=True)
+    spent, count = 0.0, len(waiting)
     threads = max(1, len(os.sched_getaffinity(0)) // workers)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(threads,)) as pool:
@@ -105,7 +106,8 @@ def run_all(title: str, jobs: Iterable[Work], workers: int) -> None:
                     running[pool.submit(_run, job)] = job
                 done = next(iter(wait(running, return_when=FIRST_COMPLETED).done))
                 job, seconds = running.pop(done), done.result()
-                left = (time.monotonic() - began) / number * (count - number)
+                spent += seconds
+                left = spent / number * (count - number) / workers
                 print(f"  [{number}/{count}] {job.folder.parent.name}/{job.folder.name}: {seconds:.0f} s; about "
                       f"{left / 60:.0f} min left", flush=True)  # fmt: skip
         except BrokenProcessPool:
@@ -137,10 +139,21 @@ def _run(job: Work) -> float:
     """One piece of work, its words in its folder; returns how many seconds it took."""
     began = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
-    with (
-        (job.folder / LOG).open("a", encoding="utf-8") as log,
-        contextlib.redirect_stdout(log),
-        contextlib.redirect_stderr(log),
-    ):
+    with (job.folder / LOG).open("ab") as log, _both_ends_in(log):
         job.do()
     return time.monotonic() - began
+
+
+@contextlib.contextmanager
+def _both_ends_in(log: BinaryIO) -> Iterator[None]:
+    """What the process says goes to ``log``: the descriptors themselves, since loggers keep the stream that they first saw."""
+    kept = [os.dup(number) for number in (1, 2)]
+    try:
+        for number in (1, 2):
+            os.dup2(log.fileno(), number)
+        yield
+    finally:
+        for number, before in zip((1, 2), kept, strict=True):
+            (sys.stdout, sys.stderr)[number - 1].flush()
+            os.dup2(before, number)
+            os.close(before)

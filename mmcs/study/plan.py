@@ -24,6 +24,7 @@ PREFIX = "study."
 BILINGUAL = "bl_cs"
 TEXT_TOWER = "_text_tower"  # behind the names of systems whose text tower is trained, too
 SETTINGS = ("mixed", "caption_pairs", "centred", "switched_queries", "translate_test")  # of further evaluations
+PARTS = {"further": ("systems", "settings"), "text_tower": ("overrides", "systems", "seeds", "learning_rates")}
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,12 @@ class Plan:
             UserError: a value that makes no study.
         """
         settings = self.settings
+        for key, needed in PARTS.items():
+            lacks = [name for name in needed if name not in (settings[key] or {})]
+            if lacks:
+                raise UserError(
+                    f"{PREFIX}{key} lacks {', '.join(lacks)}; it is {{{', '.join(f'{own}: …' for own in needed)}}}."
+                )
         seeds = {"seeds": settings["seeds"], "ablation_seeds": settings["ablation_seeds"]}
         seeds["text_tower.seeds"] = settings["text_tower"]["seeds"]
         for key, own in seeds.items():

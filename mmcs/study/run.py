@@ -59,33 +59,30 @@ def study(plan: Plan) -> Path:
 
 
 def _train(plan: Plan, material: Material) -> Finished:
-    systems, own_tower = plan.systems(), plan.text_tower()
+    systems, own_tower, tower = plan.systems(), plan.text_tower(), plan.settings["text_tower"]
     bilingual = {arm.languages[0]: arm for arm in plan.bilingual(material.comparing.seen) if arm.languages}
     workers = workers_of(plan.config(systems[0], material.comparing, 0, 1.0), plan.settings["workers"])
     one = plan.bilingual(material.choosing.seen[:1])  # of BL-CS one language stands for all
-    choices = _choose(plan, material.choosing, [*systems, *one], plan.settings["learning_rates"], "choosing", workers)
-    ablations = plan.ablations(material.comparing, material.lexicons)
-    seeds, few = plan.settings["seeds"], plan.settings["ablation_seeds"]
+    rates = plan.settings["learning_rates"]
+    choices = _choose(plan, material.choosing, [*systems, *one], rates, "choosing", workers)
+    choices |= _choose(plan, material.choosing, own_tower, tower["learning_rates"], "choosing_text_tower", workers)
 
     def jobs(part: str, arm: Arm, like: str, seeds: Sequence[int]) -> list[Job]:
         folder, rate = plan.out / part / arm.name, choices[like].rate
         return [Job(plan.config(arm, material.comparing, seed, rate), folder / f"seed_{seed}") for seed in seeds]
 
+    seeds, few = plan.settings["seeds"], plan.settings["ablation_seeds"]
     first = {arm.name: jobs("systems", arm, arm.name, seeds) for arm in systems}
-    third = {language: jobs("systems", arm, BILINGUAL, seeds) for language, arm in bilingual.items()}
-    fourth = {
+    second = {language: jobs("systems", arm, BILINGUAL, seeds) for language, arm in bilingual.items()}
+    third = {
         title: (base, {name: jobs("ablations", arm, base, few) for name, arm in arms.items()})
-        for title, (base, arms) in ablations.items()
+        for title, (base, arms) in plan.ablations(material.comparing, material.lexicons).items()
     }
-    run_all("systems", [job for own in first.values() for job in own], workers)
+    fourth = {arm.name: jobs("systems", arm, arm.name, tower["seeds"]) for arm in own_tower}
+    parts = [first, second, *(own for _, own in third.values()), fourth]
+    run_all("training", [job for part in parts for own in part.values() for job in own], workers)
     further, notes = further_evaluations(plan, material, first, first[BASELINE][0])
     run_all("further settings", further, workers)
-    run_all("ablations", [job for _, own in fourth.values() for arm in own.values() for job in arm], workers)
-    run_all("one language each", [job for own in third.values() for job in own], workers)
-    tower = plan.settings["text_tower"]
-    choices |= _choose(plan, material.choosing, own_tower, tower["learning_rates"], "choosing_text_tower", workers)
-    second = {arm.name: jobs("systems", arm, arm.name, tower["seeds"]) for arm in own_tower}
-    run_all("text tower trained, too", [job for own in second.values() for job in own], workers)
 
     def folders(own: dict[str, list[Job]]) -> dict[str, list[Path]]:
         return {name: [job.folder for job in jobs] for name, jobs in own.items()}
@@ -94,9 +91,9 @@ def _train(plan: Plan, material: Material) -> Finished:
         plan=plan,
         material=material,
         systems=folders(first),
-        bilingual=folders(third),
-        text_tower=folders(second),
-        ablations={title: (base, folders(own)) for title, (base, own) in fourth.items()},
+        bilingual=folders(second),
+        text_tower=folders(fourth),
+        ablations={title: (base, folders(own)) for title, (base, own) in third.items()},
         further=[one.folder for one in further],
         choices=choices,
         notes=[*material.notes, *notes],

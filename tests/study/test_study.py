@@ -125,7 +125,7 @@ def test_what_is_done_is_not_done_again_and_what_lacks_is(done, world, monkeypat
     shutil.rmtree(lost)
     assert main(arguments(world, done)) == 0
     told = capsys.readouterr().out
-    assert "1 of 8 runs to do" in told and told.count("runs to do") == 1
+    assert "training: 1 of 13 to do" in told and "further settings" not in told
     after = {path: path.stat().st_mtime_ns for path in before}
     assert [path.parent for path in before if before[path] != after[path]] == [lost]
 
@@ -154,6 +154,7 @@ def test_every_run_of_a_system_differs_from_english_only_by_its_method_and_rate(
         (["study.learning_rates=[0]"], "study.learning_rates"),
         (["study.systems=[two_view]"], "zero_shot"),
         (["study.systems=[zero_shot,no_such]"], "no_such"),
+        (["study.text_tower={systems:[]}"], "study.text_tower lacks overrides, seeds, learning_rates"),
         (["study.text_tower.seeds=[]"], "study.text_tower.seeds"),
         (["study.further.settings=[centered]"], "centered"),
         (["study.further.systems=[two_view]"], "study.further.systems"),
