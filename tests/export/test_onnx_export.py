@@ -35,6 +35,8 @@ from mmcs.stream.tokenise import Tokenise
 
 BLOCK = """
 import sys
+
+pytestmark = pytest.mark.xdist_group("onnx_export")  # one export for most of them, in one test process
 for name in ("torch", "open_clip", "mmcs", "transformers"):
     sys.modules[name] = None
 """
