@@ -51,6 +51,22 @@ def answer(found: Findings, name: str) -> list[str]:
     return lines
 
 
+def with_text_tower(found: Findings) -> list[str]:
+    """The same of systems whose text tower was trained, too; they are compared with English only that was trained likewise."""
+    lines = []
+    for row in found.text_tower:
+        parts = [
+            f"{_verdict(row.gains[of])} for languages {'with' if of == 'seen' else 'without'} a lexicon, {points(row.gains[of].difference)}"
+            for of in ("seen", "unseen")
+            if of in row.gains
+        ]
+        if parts:
+            english = row.gains[ENGLISH]
+            parts.append(f"English {_english(english)}, {points(english.difference)}")
+            lines.append(f"**{row.label}, the text tower trained, too**: {'; '.join(parts)}.")
+    return lines
+
+
 def without_training(found: Findings) -> list[str]:
     """What the same gain is worth beside what trains nothing: centring, and Translate-Test at the time of the query."""
     lines = []

@@ -13,7 +13,7 @@ from mmcs.files import atomic_file
 from mmcs.report.names import experiment_label, language_name
 from mmcs.report.proximity_plot import proximity_plot
 from mmcs.study import tables
-from mmcs.study.answers import answer, basis, choosing, untouched, without_training
+from mmcs.study.answers import answer, basis, choosing, untouched, with_text_tower, without_training
 from mmcs.study.findings import RECOMMENDED, Findings
 from mmcs.study.further_tables import further_settings
 from mmcs.study.numbers import numbers
@@ -57,7 +57,11 @@ def _page(found: Findings, pictures: list[dict[str, str]]) -> str:
         basis=basis(found),
         seeds=counted(len(plan.settings["seeds"]), "seed"),
         languages=f"With a lexicon: {names['seen']}.{unseen}",
-        answers=[*(line for name in asked(found) for line in answer(found, name)), *without_training(found)],
+        answers=[
+            *(line for name in asked(found) for line in answer(found, name)),
+            *with_text_tower(found),
+            *without_training(found),
+        ],
         untouched=untouched(found),
         n_rows=found.n_tests[0],
         n_controls=found.n_tests[1],

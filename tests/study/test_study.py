@@ -84,6 +84,7 @@ def test_the_page_answers_and_shows_every_table(done):
         "Translate-Test",
     ):
         assert row in page, row
+    assert "**two views, the text tower trained, too**: " in page
     assert "Without one: Finnish" in page
     assert "no-such-program" in page, "what could not be run is named"
     assert "**two views**: " in page and "+nan" not in page and "nan %" not in page
