@@ -26,7 +26,7 @@ study: setup
 	$(BIN)/mmcs study $(filter-out PYTHON=%,$(MAKEOVERRIDES))
 
 test: setup
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: setup
 	$(BIN)/pytest -m slow

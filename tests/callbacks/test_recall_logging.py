@@ -17,8 +17,6 @@ from mmcs.evaluation.validation import read_validation, write_validation
 from mmcs.retrieval.ranks import recall_at, top_k
 from mmcs.stream.batch import stable_id
 
-pytestmark = pytest.mark.xdist_group("recall_logging")  # one run for all of them, in one test process
-
 LANGUAGES = ("en", "de", "fi", "he", "hi")  # not sw, whose only caption stands at a damaged picture
 SETS = {"all": LANGUAGES, "seen": ("de",), "unseen": ("fi", "he", "hi"), "non_english": LANGUAGES[1:]}
 TASKS = ("image_retrieval", "text_retrieval")

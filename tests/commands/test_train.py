@@ -13,8 +13,6 @@ import pytest
 
 from mmcs.train import main
 
-pytestmark = pytest.mark.xdist_group("train")  # one run for most of them, in one test process
-
 ROOT = Path(__file__).parents[2]
 
 

@@ -33,8 +33,6 @@ from mmcs.model.checkpoint import load_model
 from mmcs.model.towers import Towers
 from mmcs.stream.tokenise import Tokenise
 
-pytestmark = pytest.mark.xdist_group("onnx_export")  # one export for most of them, in one test process
-
 BLOCK = """
 import sys
 for name in ("torch", "open_clip", "mmcs", "transformers"):

@@ -19,8 +19,6 @@ from mmcs.files import replace_path, settled
 from mmcs.model import sharded_checkpoint
 from mmcs.model.sharded import _blocks, check_precision, shard
 
-pytestmark = pytest.mark.xdist_group("sharded")  # one training for all of them, in one test process
-
 
 class Clip(nn.Module):
     def __init__(self) -> None:

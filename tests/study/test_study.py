@@ -14,8 +14,6 @@ from small_world import COLOURS, SHAPES
 from mmcs.cli import main
 from mmcs.lexicons.format import write_lexicon
 
-pytestmark = pytest.mark.xdist_group("study")  # one study for all of them, in one test process
-
 
 def german(path: Path) -> Path:
     """A lexicon of German alone, so that Finnish is a language without one."""
