@@ -10,7 +10,7 @@ from mmcs.report.cells import RECALL_10
 from mmcs.report.names import BASELINE, UNTRAINED, experiment_label, language_name
 from mmcs.report.words import points
 from mmcs.retrieval.languages import ENGLISH
-from mmcs.study.findings import CENTRED, Findings
+from mmcs.study.findings import CENTRED, Findings, Row
 from mmcs.study.gains import Gain
 from mmcs.study.words import TITLES, asked, better, percent, told, worse
 
@@ -35,11 +35,8 @@ def answer(found: Findings, name: str) -> list[str]:
             if beaten and better(gain)
             else ""
         )
-        parts.append(
-            f"{_verdict(gain)} for languages {'with' if of == 'seen' else 'without'} a lexicon, {points(gain.difference)}{controls}"
-        )
-    english = row.gains[ENGLISH]
-    parts.append(f"English {_english(english)}, {points(english.difference)}")
+        parts.append(_gained(row, of) + controls)
+    parts.append(_kept(row))
     lines = [f"**{row.label}**: {'; '.join(parts)}."]
     if name in found.gaps:
         shares = [
@@ -55,15 +52,9 @@ def with_text_tower(found: Findings) -> list[str]:
     """The same of systems whose text tower was trained, too; they are compared with English only that was trained likewise."""
     lines = []
     for row in found.text_tower:
-        parts = [
-            f"{_verdict(row.gains[of])} for languages {'with' if of == 'seen' else 'without'} a lexicon, {points(row.gains[of].difference)}"
-            for of in ("seen", "unseen")
-            if of in row.gains
-        ]
+        parts = [_gained(row, of) for of in ("seen", "unseen") if of in row.gains]
         if parts:
-            english = row.gains[ENGLISH]
-            parts.append(f"English {_english(english)}, {points(english.difference)}")
-            lines.append(f"**{row.label}, the text tower trained, too**: {'; '.join(parts)}.")
+            lines.append(f"**{row.label}, the text tower trained, too**: {'; '.join([*parts, _kept(row)])}.")
     return lines
 
 
@@ -131,6 +122,16 @@ def choosing(found: Findings) -> str:
 
 def _listed(controls: Sequence[str]) -> str:
     return " and ".join(experiment_label(control) for control in controls)
+
+
+def _gained(row: Row, of: str) -> str:
+    gain = row.gains[of]
+    which = "with" if of == "seen" else "without"
+    return f"{_verdict(gain)} for languages {which} a lexicon, {points(gain.difference)}"
+
+
+def _kept(row: Row) -> str:
+    return f"English {_english(row.gains[ENGLISH])}, {points(row.gains[ENGLISH].difference)}"
 
 
 def _verdict(gain: Gain) -> str:

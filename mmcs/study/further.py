@@ -20,7 +20,7 @@ from mmcs.files import atomic_file
 from mmcs.report.names import UNTRAINED
 from mmcs.study.jobs import Job
 from mmcs.study.material import Material
-from mmcs.study.plan import SETTINGS
+from mmcs.study.plan import SETTINGS, Plan, joined
 
 OF = "of.json"  # what a folder of figures was made of
 SWITCHED = (0.25, 0.5, 0.75, 1.0)
@@ -107,7 +107,7 @@ class Evaluation:
         if name == "caption_pairs":
             return [CaptionPairs()]
         if name == "centred":
-            return [Centred(_joined(stage.train))]
+            return [Centred(joined(stage.train))]
         if name == "switched_queries":
             switch = {"strategy": "multilingual", "lexicons": list(stage.lexicons), "languages": list(stage.seen)}
             return [SwitchedQueries(lambda p: build_strategy({**switch, "p": p}), SWITCHED)]
@@ -119,7 +119,7 @@ class Evaluation:
 
 
 def further_evaluations(
-    plan: Any, material: Material, trained: Mapping[str, Sequence[Job]], base: Job
+    plan: Plan, material: Material, trained: Mapping[str, Sequence[Job]], base: Job
 ) -> tuple[list[Evaluation], list[str]]:
     """The evaluations that the plan asks for, the untrained model's first; and a sentence for each that cannot be made.
 
@@ -156,18 +156,14 @@ def _beir_sets(material: Material, out: Path) -> list[Path]:
     from mmcs.prepare.beir_format import prepare_beir_format
 
     name, shards = next(iter(material.comparing.suites.items()))
-    joined = _joined(shards)
+    source = joined(shards)
     made = []
     for language in material.comparing.seen[:MOST_BEIR]:
         folder = out / "beir_format" / f"{name}_{language}_en"
         if not (folder / "manifest.json").is_file():
             try:
-                prepare_beir_format(joined, language, "en", folder)
+                prepare_beir_format(source, language, "en", folder)
             except MmcsError:
                 continue
         made.append(folder)
     return made
-
-
-def _joined(shards: Any) -> str:
-    return "::".join(shards) if isinstance(shards, list | tuple) else str(shards)

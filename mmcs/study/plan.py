@@ -223,3 +223,8 @@ class Plan:
 def _folder(title: str, name: str) -> str:
     words = "".join(letter if letter.isalnum() or letter in ".=" else "_" for letter in f"{title}-{name}".casefold())
     return "_".join(filter(None, words.replace("=", "_").split("_")))
+
+
+def joined(shards: Any) -> str:
+    """A stage's shards as one source."""
+    return "::".join(shards) if isinstance(shards, list | tuple) else str(shards)

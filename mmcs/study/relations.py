@@ -8,6 +8,7 @@ from pathlib import Path
 from mmcs.evaluation.proximity import Distances, Proximity, proximity, read_distances
 from mmcs.evaluation.statistics import Difference
 from mmcs.retrieval.languages import ENGLISH
+from mmcs.study.plan import joined
 from mmcs.study.run import Finished
 
 
@@ -31,7 +32,7 @@ def _coverage(finished: Finished) -> dict[str, float]:
 
     stage = finished.material.comparing
     shards = next(iter(stage.suites.values()))
-    texts = captions_by_language("::".join(shards) if isinstance(shards, list | tuple) else str(shards))[ENGLISH]
+    texts = captions_by_language(joined(shards))[ENGLISH]
     found: dict[str, float] = {}
     for path in stage.lexicons:
         measured = coverage(texts, Lexicon.open(Path(path)), lemmas=lemmas_of(ENGLISH))["languages"]
