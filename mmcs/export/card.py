@@ -204,8 +204,9 @@ def _data(manifests: list[dict[str, Any]]) -> str:
 
 def _lexicon_table(headers: list[dict[str, Any]]) -> str:
     rows = [
-        (header["file"], source["name"], source["provenance"], source["licence"], ", ".join(header["languages"]))
+        (header["file"], source["name"], source["provenance"], source["licence"], source.get("language") or every)
         for header in headers
+        for every in [", ".join(header["languages"])]
         for source in header["sources"]
     ]
     return "## Lexicons\n\n" + _table(("file", "source", "provenance", "licence", "languages"), rows) if rows else ""

@@ -1,4 +1,4 @@
-"""The figures on a model card are plain retrieval's, whatever else the run was evaluated on."""
+"""The figures on a model card are plain retrieval's, whatever else the run was evaluated on; its lexicons are named by source."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from mmcs.evaluation.results import write_results
 from mmcs.export.card import model_card
+from mmcs.lexicons.format import write_lexicon
 from mmcs.model.build import build_towers
 
 
@@ -51,3 +52,14 @@ def test_rows_of_other_settings_do_not_reach_the_card(own_model: str, tmp_path: 
     )
     assert results.count("Half of it was trained on.") == 2  # beside each table
     assert results.count("### ") == 2
+
+
+def test_each_source_of_a_lexicon_has_the_language_that_came_from_it(own_model: str, tmp_path: Path) -> None:
+    sources = [{"name": f"en-{own}", "provenance": "x", "licence": "CC0-1.0", "language": own} for own in ("de", "fi")]
+    sources.append({"name": "table", "provenance": "x", "licence": "CC0-1.0"})  # of several languages
+    entries = {"de": {"dog": [("Hund", 1.0)]}, "fi": {"dog": [("koira", 1.0)]}}
+    path = write_lexicon(tmp_path / "words.lex", entries, source_language="en", sources=sources)
+    config = {"model": {"name": own_model}, "data": {"train_shards": []}, "codeswitch": {"lexicons": [str(path)]}}
+    card = model_card(build_towers(own_model), "tiny", config=config)
+    for name, languages in (("en-de", "de"), ("en-fi", "fi"), ("table", "de, fi")):
+        assert f"| words.lex | {name} | x | CC0-1.0 | {languages} |" in card
