@@ -100,6 +100,9 @@ class Plan:
                 OmegaConf.update(config, key, value, merge=False)  # a mapping in the place of another, as it was typed
             except (HydraException, OmegaConfBaseException) as error:
                 raise UserError(f"cannot read {PREFIX + text!r}: {' '.join(str(error).split())}") from None
+        for key in PARTS:
+            if config[key] is None:  # left out: of no system
+                config[key] = {**OmegaConf.load(conf_dir() / "study.yaml")[key], "systems": []}
         settings: Any = OmegaConf.to_container(config, resolve=True)
         return Plan(settings, typed).checked()
 

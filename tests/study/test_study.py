@@ -13,6 +13,7 @@ from small_world import COLOURS, SHAPES
 
 from mmcs.cli import main
 from mmcs.lexicons.format import write_lexicon
+from mmcs.study.plan import Plan, Stage
 
 
 def german(path: Path) -> Path:
@@ -144,6 +145,12 @@ def test_every_run_of_a_system_differs_from_english_only_by_its_method_and_rate(
     base, own = settings("zero_shot"), settings("two_view")
     assert {key for key in base if base[key] != own[key]} == {"codeswitch", "experiment"}
     assert base["eval"]["test"] and not base["eval"]["val"], "nothing is chosen where it is compared"
+
+
+def test_what_is_set_to_null_is_left_out():
+    plan = Plan.read(["study.text_tower=null", "study.further=null", "study.ablations=null"])
+    assert plan.systems() and not plan.text_tower() and not plan.settings["further"]["systems"]
+    assert plan.ablations(Stage([], {}, ("de",), (), (), choosing=False), {}) == {}
 
 
 @pytest.mark.parametrize(
