@@ -88,6 +88,7 @@ class Plan:
         own = [text.removeprefix(PREFIX) for text in overrides if text.startswith(PREFIX)]
         typed = tuple(text for text in overrides if not text.startswith(PREFIX))
         config = OmegaConf.load(conf_dir() / "study.yaml")
+        given: Any = OmegaConf.to_container(config, resolve=True)
         known = [str(key) for key in config]
         for text in own:
             key, equals, _ = text.partition("=")
@@ -100,10 +101,8 @@ class Plan:
                 OmegaConf.update(config, key, value, merge=False)  # a mapping in the place of another, as it was typed
             except (HydraException, OmegaConfBaseException) as error:
                 raise UserError(f"cannot read {PREFIX + text!r}: {' '.join(str(error).split())}") from None
-        for key in PARTS:
-            if config[key] is None:  # left out: of no system
-                config[key] = {**OmegaConf.load(conf_dir() / "study.yaml")[key], "systems": []}
         settings: Any = OmegaConf.to_container(config, resolve=True)
+        settings |= {key: {**given[key], "systems": []} for key in PARTS if settings[key] is None}  # left out: of no system
         return Plan(settings, typed).checked()
 
     def checked(self) -> Plan:
