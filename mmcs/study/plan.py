@@ -102,7 +102,8 @@ class Plan:
             except (HydraException, OmegaConfBaseException) as error:
                 raise UserError(f"cannot read {PREFIX + text!r}: {' '.join(str(error).split())}") from None
         settings: Any = OmegaConf.to_container(config, resolve=True)
-        settings |= {key: {**given[key], "systems": []} for key in PARTS if settings[key] is None}  # left out: of no system
+        left_out = [key for key in PARTS if settings[key] is None]
+        settings |= {key: {**given[key], "systems": []} for key in left_out}
         return Plan(settings, typed).checked()
 
     def checked(self) -> Plan:
