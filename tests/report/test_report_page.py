@@ -168,7 +168,7 @@ def test_further_settings_protocols_and_terms_are_shown(compared):
         "under the protocol first caption",
         "Kreis (15)",
         "in no query: nowhere",
-        "No query holds one in Finnish, Hindi, Hebrew, Chinese (simplified)",
+        "No query holds one in Finnish, Hindi, Hebrew, Chinese (Simplified)",
         "From these 5 languages it cannot be told",
     ):
         assert expected in words

@@ -15,7 +15,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-p
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-headless-shell")
 ARGUMENTS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 780}
-LANGUAGES = ("English", "German", "Finnish", "Hindi", "Hebrew", "Chinese (simplified)")
+LANGUAGES = ("English", "German", "Finnish", "Hindi", "Hebrew", "Chinese (Simplified)")
 
 pytestmark = [
     pytest.mark.slow,

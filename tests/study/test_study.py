@@ -86,6 +86,8 @@ def test_the_page_answers_and_shows_every_table(done):
     assert "**two views, the text tower trained, too**: " in page
     assert "Without one: Finnish" in page
     assert "no-such-program" in page, "what could not be run is named"
+    assert "the learning rate that was given; nothing was chosen" in page
+    assert "make study data=shards " in page and "'study.seeds=[0,1]'" in page, "the command that wrote it"
     assert "**two views**: " in page and "+nan" not in page and "nan %" not in page
     drawings = sorted((done.parent / "page").glob("study-*.svg"))
     assert drawings and all(f"]({own.name})" in page and 'xmlns="http' in own.read_text("utf-8") for own in drawings)
@@ -130,6 +132,14 @@ def test_what_is_done_is_not_done_again_and_what_lacks_is(done, world, monkeypat
     assert "training: 1 of 13 to do" in told and "further settings" not in told
     after = {path: path.stat().st_mtime_ns for path in before}
     assert [path.parent for path in before if before[path] != after[path]] == [lost]
+
+
+def test_a_part_that_is_left_out_is_not_on_the_page(done, world, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMCS_CACHE", str(world / "cache"))
+    page = tmp_path / "page.md"
+    assert main(arguments(world, done, "study.ablations=null", "study.text_tower=null", f"study.page={page}")) == 0
+    text = page.read_text("utf-8")
+    assert "## Every system" in text and "## Ablations" not in text and "text tower trained, too" not in text.casefold()
 
 
 def test_runs_of_other_settings_are_not_taken_for_done(done, world, monkeypatch, capsys):
