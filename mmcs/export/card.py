@@ -203,12 +203,12 @@ def _data(manifests: list[dict[str, Any]]) -> str:
 
 
 def _lexicon_table(headers: list[dict[str, Any]]) -> str:
-    rows = [
-        (header["file"], source["name"], source["provenance"], source["licence"], source.get("language") or every)
-        for header in headers
-        for every in [", ".join(header["languages"])]
-        for source in header["sources"]
-    ]
+    rows = []
+    for header in headers:
+        every = ", ".join(header["languages"])  # of a source that names none
+        for source in header["sources"]:
+            named = source["name"], source["provenance"], source["licence"]
+            rows.append((header["file"], *named, source.get("language") or every))
     return "## Lexicons\n\n" + _table(("file", "source", "provenance", "licence", "languages"), rows) if rows else ""
 
 

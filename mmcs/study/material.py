@@ -50,7 +50,8 @@ def prepare(plan: Plan) -> Material:
     composed = resolve(plan.compose(Arm(BASELINE, BASELINE)))
     data = Path(composed["data_dir"]).absolute()
     material = _own(plan, composed) if plan.own_data else _stamps_and_emoji(plan, data)
-    if "translate_test" in plan.settings["further"]["settings"]:
+    further = plan.settings["further"]
+    if further["systems"] and "translate_test" in further["settings"]:
         _add_translators(material, (plan.out if plan.own_data else data / "study") / "into_english")
     return material
 
