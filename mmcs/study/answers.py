@@ -117,8 +117,9 @@ def choosing(found: Findings) -> str:
     return (
         f"Every system has the same number of updates and takes the learning rate with the best last validation, of mean recall@10 over {others} "
         f"(lexicon for the first {len(stage.seen)}), on concepts of the validation split, with seed {plan.settings['seeds'][0]}. Where the best stood at an end of the "
-        f"list, the next one beyond was tried. {where} that are compared above. The last column is what the "
-        "last quarter of the updates still added there: an arm that rises shows it."
+        f"list, the next one beyond was tried. Where the best is not better than {experiment_label(BASELINE)}'s rate by more than a standard error over "
+        "concepts, that rate is taken, and the best stands in brackets with what it is better by: one seed's validation does not tell such rates apart. "
+        f"{where} that are compared above. The last column is what the last quarter of the updates still added there: an arm that rises shows it."
     )
 
 

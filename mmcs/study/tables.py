@@ -157,10 +157,12 @@ def choices(found: Findings) -> str:
         tried = ", ".join(f"{rate:g}: {100 * own.others[-1]:.1f}" for rate, own in choice.courses.items())
         chosen = choice.courses.get(choice.rate)
         course = " → ".join(f"{100 * value:.1f}" for value in chosen.others) if chosen else "–"
+        best = choice.best
+        not_told = f" ({best.rate:g}: {signed(best.lead)} ± {100 * best.se:.1f})" if best else ""
         rows.append(
             [
                 f"`{name}`",
-                f"{choice.rate:g}",
+                f"{choice.rate:g}{not_told}",
                 tried or "given",
                 course,
                 "–" if math.isnan(choice.last_gain) else signed(choice.last_gain),
