@@ -93,6 +93,7 @@ def run_all(title: str, jobs: Iterable[Work], workers: int) -> None:
     waiting = [job for job in jobs if not job.done()]
     if not waiting:
         return
+    workers = min(workers, len(waiting))  # a run that is left alone has every core
     print(f"» {title}: {len(waiting)} of {len(jobs)} to do, {workers} at a time", flush=True)
     spent, count = 0.0, len(waiting)
     threads = max(1, len(os.sched_getaffinity(0)) // workers)
