@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from mmcs.evaluation.paired_tests import paired_tests
 from mmcs.evaluation.ranking import TASKS
@@ -112,14 +111,14 @@ def choose(
     shared = _best(courses[baseline]) if baseline in arms else None
     chosen = {}
     for name, of_rate in courses.items():
-        best, sorted_ones = _best(of_rate), dict(sorted(of_rate.items()))
-        chosen[name] = Choice(best, sorted_ones)
+        best, ordered = _best(of_rate), dict(sorted(of_rate.items()))
+        chosen[name] = Choice(best, ordered)
         if shared is not None and shared in of_rate and best != shared:
             lead, se = _lead(arms[name](best).folder, arms[name](shared).folder)
             if lead <= se:
-                chosen[name] = Choice(shared, sorted_ones, Best(best, lead, se))
+                chosen[name] = Choice(shared, ordered, Best(best, lead, se))
     with atomic_file(folder / FILE) as path:
-        path.write_text(json.dumps({name: _as_json(own) for name, own in chosen.items()}, indent=1) + "\n")
+        path.write_text(json.dumps({name: asdict(own) for name, own in chosen.items()}, indent=1) + "\n")
     return chosen
 
 
@@ -159,12 +158,3 @@ def _asked(parts: Mapping[Key, ValidationRanks]) -> dict[tuple[str, str], Valida
 def _mean(values: Iterable[float]) -> float:
     known = list(values)
     return sum(known) / len(known) if known else float("nan")
-
-
-def _as_json(choice: Choice) -> dict[str, Any]:
-    best = {} if choice.best is None else {"best": asdict(choice.best)}
-    return {
-        "rate": choice.rate,
-        **best,
-        "courses": {str(rate): asdict(own) for rate, own in choice.courses.items()},
-    }

@@ -15,7 +15,7 @@ from mmcs.study.choose import Choice, choose
 from mmcs.study.further import further_evaluations
 from mmcs.study.jobs import Job, run_all, workers_of
 from mmcs.study.material import Material, prepare
-from mmcs.study.plan import BILINGUAL, TEXT_TOWER, Arm, Plan, Stage
+from mmcs.study.plan import BILINGUAL, Arm, Plan, Stage
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,8 @@ def _train(plan: Plan, material: Material) -> Finished:
     workers = workers_of(plan.config(systems[0], material.comparing, 0, 1.0), plan.settings["workers"])
     one = plan.bilingual(material.choosing.seen[:1])  # of BL-CS one language stands for all
     rates = plan.settings["learning_rates"]
-    choices = _choose(plan, material.choosing, [*systems, *one], BASELINE, rates, "choosing", workers)
-    choices |= _choose(
-        plan,
-        material.choosing,
-        own_tower,
-        BASELINE + TEXT_TOWER,
-        tower["learning_rates"],
-        "choosing_text_tower",
-        workers,
-    )
+    choices = _choose(plan, material.choosing, [*systems, *one], rates, "choosing", workers)
+    choices |= _choose(plan, material.choosing, own_tower, tower["learning_rates"], "choosing_text_tower", workers)
 
     def jobs(part: str, arm: Arm, like: str, seeds: Sequence[int]) -> list[Job]:
         folder, rate = plan.out / part / arm.name, choices[like].rate
@@ -109,10 +101,11 @@ def _train(plan: Plan, material: Material) -> Finished:
 
 
 def _choose(
-    plan: Plan, stage: Stage, arms: Sequence[Arm], baseline: str, rates: Sequence[float], part: str, workers: int
+    plan: Plan, stage: Stage, arms: Sequence[Arm], rates: Sequence[float], part: str, workers: int
 ) -> dict[str, Choice]:
     """Learning rates by the names of systems."""
     seed = plan.settings["seeds"][0]
+    baseline = next((arm.name for arm in arms if arm.experiment == BASELINE), "")
 
     def with_rate(arm: Arm) -> Callable[[float], Job]:
         return lambda rate: Job(plan.config(arm, stage, seed, rate), plan.out / part / arm.name / f"lr_{rate:g}")
