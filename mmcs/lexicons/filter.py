@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from mmcs.codeswitch.lexicon import MAX_CANDIDATES, Candidate, Lexicon
+from mmcs.common.language_tags import language_tag
 from mmcs.errors import DataError, UserError
 from mmcs.lexicons.derived import noted, opened
 from mmcs.lexicons.format import Row, write_sorted
 from mmcs.lexicons.frequency import commonest, zipf
-from mmcs.prepare.records import Tally, language_tag
+from mmcs.prepare.records import Tally
 
 UNLABELLED = "unlabelled"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmcs.codeswitch.lexicon import Candidate, Lexicon, normaliser
+from mmcs.common.language_tags import language_tag
 from mmcs.errors import DataError, UserError
 from mmcs.lexicons.derived import noted, opened
 from mmcs.lexicons.format import Row, write_sorted
@@ -20,7 +21,7 @@ from mmcs.lexicons.frequency import zipf
 from mmcs.lexicons.pairs import MAX_TOKENS, clean
 from mmcs.lexicons.ranking import MAX_CANDIDATES, MIN_WEIGHT
 from mmcs.lexicons.scratch import scratch
-from mmcs.prepare.records import Tally, language_tag
+from mmcs.prepare.records import Tally
 
 RAREST = 1.0  # Zipf frequency of a phrase that wordfreq does not know
 

@@ -165,7 +165,7 @@ def _precision(about: dict[str, Any]) -> str:
 
 def _tagged(option: str, values: list[str]) -> dict[str, str]:
     """Files by language, of ``TAG=FILE``."""
-    from mmcs.prepare.records import language_tag
+    from mmcs.common.language_tags import language_tag
 
     files: dict[str, str] = {}
     for value in values:

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmcs.common.language_tags import language_tag
 from mmcs.errors import DataError, UserError
 from mmcs.lexicons.format import write_lexicon
 from mmcs.lexicons.lines import MAX_DAMAGED, Lines, provenance
 from mmcs.lexicons.pairs import MAX_TOKENS, NO_PAIR, Pairs
-from mmcs.prepare.records import Tally, language_tag
+from mmcs.prepare.records import Tally
 
 LICENCE = "CC-BY-NC-4.0"
 WHAT = "a MUSE dictionary (two columns, 'source target')"

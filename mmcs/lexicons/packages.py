@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from mmcs.common.language_tags import language_tag
 from mmcs.errors import DataError, UserError
 from mmcs.prepare.debs import download_deb, extract_deb
-from mmcs.prepare.records import language_tag
 
 INSIDE = PurePosixPath("usr/share/dictd")
 ENGLISH = "en"

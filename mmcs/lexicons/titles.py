@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmcs.codeswitch.lexicon import DOTLESS
+from mmcs.common.language_tags import language_tag
 from mmcs.errors import UserError
-from mmcs.prepare.records import language_tag
 
 # Codes that are no tags of the language, or other languages' tags (als is Tosk Albanian); nrm is Norman there.
 _TAGS = {

@@ -15,13 +15,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmcs.common.language_tags import language_tag
 from mmcs.errors import DataError, UserError
 from mmcs.lexicons.format import write_lexicon
 from mmcs.lexicons.lines import MAX_DAMAGED, Lines, provenance
 from mmcs.lexicons.packages import TAGS
 from mmcs.lexicons.pairs import MAX_TOKENS, NO_PAIR, Pairs, clean, positive
 from mmcs.lexicons.word2word import read_ranked
-from mmcs.prepare.records import language_tag
 
 POS, WEIGHT = "pos", "weight"
 _WEIGHTS = ("weight", "score")

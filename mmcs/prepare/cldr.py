@@ -19,11 +19,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.parsers import expat
 
+import langcodes
 from rich.console import Console
 
 from mmcs.errors import DataError, UserError
 from mmcs.prepare.debs import download_deb, extract_deb, extract_tar
-from mmcs.prepare.records import language_tag
 from mmcs.prepare.suite_files import as_object, parse_json
 
 PACKAGE = "unicode-cldr-core"
@@ -117,14 +117,13 @@ def _files(roots: Sequence[Path]) -> dict[str, list[Path]]:
     for name in reversed(FOLDERS):
         for root in roots:
             for path in sorted([*root.rglob("*.xml"), *root.rglob("annotations.json")]):
-                locale = path.stem if path.suffix == ".xml" else path.parent.name
+                stem = path.stem if path.suffix == ".xml" else path.parent.name
                 folder = path.parent if path.suffix == ".xml" else path.parent.parent
-                if folder.name != name or locale in ("root", "und"):
+                if folder.name != name or stem in ("root", "und") or not langcodes.tag_is_valid(stem):
                     continue
-                try:
-                    found.setdefault(language_tag(locale), []).append(path)
-                except UserError:  # not a locale's file
-                    continue
+                # Not mmcs's ``language_tag``: here en_GB and en are two files, of which one lacks what the other has.
+                locale = "zh-Hans" if stem == "zh" else langcodes.standardize_tag(stem)
+                found.setdefault(locale, []).append(path)
     return found
 
 

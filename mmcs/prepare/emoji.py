@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mmcs.common.language_tags import language_tag
 from mmcs.errors import UserError
 from mmcs.prepare.cldr import Names, cldr_names
 from mmcs.prepare.layout import Layout
-from mmcs.prepare.records import Record, Tally, concept_of, language_tag, shuffle_key
+from mmcs.prepare.records import Record, Tally, concept_of, shuffle_key
 from mmcs.prepare.shards import Origin, Prepared, find_prepared, write_splits
 from mmcs.progress import track
 

@@ -12,27 +12,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from mmcs.errors import UserError
-
 SPLITS = ("train", "val", "test")
 EXAMPLES_KEPT = 5
 MEANINGFUL = "#*%&@"  # Unicode calls them punctuation; in "keycap #" they are what is named
 
 _ARTICLE = re.compile(r"^(?:a|an|the) (?=.)")
-_LANGUAGE = re.compile(
-    r"(?P<language>[a-z]{2,3})(?:-(?P<script>[a-z]{4}))?(?:-(?P<region>[a-z]{2}|\d{3}))?"
-    r"(?P<variants>(?:-(?:[a-z0-9]{5,8}|\d[a-z0-9]{3}))*)",
-    re.IGNORECASE,
-)
-# Chinese is told apart by its script, as the contract's example does; other tags are taken as they come.
-_CHINESE = {
-    "zh": "zh-Hans",
-    "zh-CN": "zh-Hans",
-    "zh-SG": "zh-Hans",
-    "zh-TW": "zh-Hant",
-    "zh-HK": "zh-Hant",
-    "zh-MO": "zh-Hant",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +110,3 @@ def split_of(group: str, val: float, test: float) -> str:
 def shuffle_key(name: str) -> bytes:
     """A key to sort by, so that a shard holds a mixture and not one folder's pictures; the same on every machine."""
     return hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=16).digest()
-
-
-def language_tag(text: str) -> str:
-    """The BCP 47 tag, spelt as the standard spells it, of a tag or a POSIX locale (``pt_BR``, ``sr@latin``).
-
-    Raises:
-        UserError: it is neither.
-    """
-    tag = text.strip().replace("_", "-").replace("@latin", "-Latn").replace("@cyrillic", "-Cyrl").replace("@", "-")
-    match = _LANGUAGE.fullmatch(tag)
-    if match is None:
-        raise UserError(f"'{text}' is not a language tag (BCP 47: de, pt-BR, zh-Hans).")
-    script, region = match["script"], match["region"]
-    parts = [match["language"].lower(), script.title() if script else None, region.upper() if region else None]
-    spelt = "-".join(part for part in parts if part) + match["variants"].lower()
-    return _CHINESE.get(spelt, spelt)

@@ -15,10 +15,11 @@ from pathlib import Path, PurePosixPath
 
 from rich.console import Console
 
+from mmcs.common.language_tags import language_tag
 from mmcs.errors import DataError, UserError
 from mmcs.prepare.debs import download_deb, extract_deb
 from mmcs.prepare.layout import Layout
-from mmcs.prepare.records import Record, Tally, concept_of, language_tag, shuffle_key
+from mmcs.prepare.records import Record, Tally, concept_of, shuffle_key
 from mmcs.prepare.shards import Origin, Prepared, find_prepared, write_splits
 from mmcs.progress import track
 

@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from mmcs.common.language_tags import language_tag
 from mmcs.errors import DataError, UserError
 from mmcs.prepare.groups import group_alike
 from mmcs.prepare.images import MAX_BYTES, RASTER
 from mmcs.prepare.layout import Layout
-from mmcs.prepare.records import Record, Tally, language_tag, path_inside, shuffle_key
+from mmcs.prepare.records import Record, Tally, path_inside, shuffle_key
 from mmcs.prepare.shards import Origin, Prepared, find_prepared, write_splits
 from mmcs.progress import track
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from mmcs.common.language_tags import language_tag
 from mmcs.errors import DataError, UserError
-from mmcs.prepare.records import language_tag
 from mmcs.prepare.shards import Prepared
 from mmcs.prepare.suite_files import Captions, Listed, as_path, as_texts
 from mmcs.prepare.suites import Absent, Item, Known, Part, Request, prepare_suite

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmcs.errors import UserError
-from mmcs.prepare.records import concept_of, language_tag, split_of
+from mmcs.prepare.records import concept_of, split_of
 
 
 @pytest.mark.parametrize(
@@ -51,30 +50,6 @@ def test_shares_hold_and_a_larger_val_leaves_the_test_split_alone():
     }
     assert all(large[group] == "val" for group in groups if small[group] == "val")
     assert {split_of(group, 0.0, 0.0) for group in groups} == {"train"}
-
-
-def test_locales_become_language_tags():
-    locales = ["de", "pt_BR", "zh_CN", "zh_TW", "zh", "zh-hans", "sr@latin", "ca@valencia", "DE-at", "fil", "es-419"]
-    tags = [
-        "de",
-        "pt-BR",
-        "zh-Hans",
-        "zh-Hant",
-        "zh-Hans",
-        "zh-Hans",
-        "sr-Latn",
-        "ca-valencia",
-        "de-AT",
-        "fil",
-        "es-419",
-    ]
-    assert [language_tag(locale) for locale in locales] == tags
-
-
-@pytest.mark.parametrize("text", ["", "caption", "d", "de-", "de_DE.utf8", "../de"])
-def test_what_is_no_language_tag_is_refused(text):
-    with pytest.raises(UserError, match="language tag"):
-        language_tag(text)
 
 
 def test_an_article_is_left_out_at_the_beginning_alone_and_only_as_a_word():
