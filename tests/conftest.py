@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from needs import missing
 from small_world import COLOURS, SHAPES, write_shard
 
 
@@ -17,6 +18,13 @@ def pytest_configure() -> None:
     hypothesis.settings.register_profile("search", deadline=None, max_examples=2000)
     hypothesis.settings.register_profile("mmcs", deadline=None, derandomize=True)
     hypothesis.settings.load_profile("mmcs")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for need in mark.args:
+            if reason := missing(need):
+                pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,8 @@ _FAMILIES = ("Noto Sans", "Noto", "Liberation Sans", "DejaVu Sans")
 _UNFIT = regex.compile(r"Last Resort|Symbols?\b|Math|Mono|Display|^cm|STIX|Music|Emoji|Keyboard|Rashi|Nastaliq|Kufi")
 _VARIANTS = frozenset("\ufe0e\ufe0f")
 _LONGEST = 400  # characters; more are not looked at
-_SHAPES = features.check("raqm")
+#: Pillow's wheels bring raqm, which does nothing without the system's fribidi.
+_SHAPES = bool(features.check("raqm") and features.check("fribidi"))
 
 
 def writable(text: str) -> bool:

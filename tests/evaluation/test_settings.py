@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -285,7 +284,7 @@ def test_a_program_translates_line_by_line_or_is_refused_in_a_sentence(tmp_path)
         command(" ")
 
 
-@pytest.mark.skipif(shutil.which("apertium") is None, reason="apertium is not installed")
+@pytest.mark.needs("Apertium")
 def test_apertium_translates_where_it_is_installed():
     texts = ["el perro come", "la casa roja", "un gato negro"]
     found = command("apertium -u spa-eng")(texts)
