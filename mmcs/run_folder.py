@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mmcs.common.file_lock import try_lock
 from mmcs.errors import UserError
 from mmcs.files import atomic_file
 
 STATUS, CONFIG, LOCK = "status.json", "config.yaml", ".lock"
 COMPLETED, FAILED, PREEMPTED = "completed", "failed", "preempted"
+_WITHOUT_LOCKS = "two runs in one folder are not kept apart"
 _PATIENCE = 5.0  # seconds: the processes of a killed run notice within one
 
 
@@ -63,7 +64,7 @@ def held(folder: Path) -> Iterator[None]:
     lock = folder / LOCK
     with lock.open("a+") as file:
         until = time.monotonic() + _PATIENCE
-        while not _locked(file.fileno()):
+        while try_lock(file.fileno(), _WITHOUT_LOCKS) is False:
             if time.monotonic() > until:
                 raise UserError(
                     f"another run is under way in {folder}; wait for its end, or name another hydra.run.dir."
@@ -74,14 +75,6 @@ def held(folder: Path) -> Iterator[None]:
         finally:
             if not (folder / CONFIG).exists():
                 lock.unlink(missing_ok=True)  # nothing has begun here, so nothing stays
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def unfinished(runs: Path, config: dict[str, Any]) -> Path | None:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -19,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcs.common.file_lock import try_lock
 from mmcs.errors import UserError
 from mmcs.files import atomic_file
 
-PROGRESS = "progress.json"
+PROGRESS, LOCK = "progress.json", ".lock"
 HEADER = 128  # bytes; NumPy leaves room for any number of rows in it
 
 
@@ -62,24 +62,23 @@ def unfinished_folder(target: Path, key: Mapping[str, Any]) -> Iterator[Unfinish
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"{target} cannot be written: {target.parent} is not a folder.") from None
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another process is writing {target}; wait for it or name another folder.") from None
+        if try_lock(descriptor, "two commands that write the same folder are not kept apart") is False:
+            raise UserError(f"another process is writing {target}; wait for it or name another folder.")
         plain = json.loads(json.dumps(key))
         folder = Unfinished(path, plain, _parts(path, plain))
         try:
             yield folder
         except BaseException:
             if not folder.parts:  # nothing is worth going on with
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)
             raise
         if target.exists():
             target.rmdir()
         path.rename(target)
-        (target / PROGRESS).unlink(missing_ok=True)
+        for name in (PROGRESS, LOCK):
+            (target / name).unlink(missing_ok=True)
     finally:
         os.close(descriptor)
 

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import time
@@ -16,6 +14,7 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
+from mmcs.common.file_lock import try_lock
 from mmcs.errors import MmcsError
 from mmcs.files import atomic_file
 from mmcs.stream.stores import FetchError, Version, shown
@@ -47,7 +46,8 @@ class ShardCache:
         copies, others wait for it.
 
         Returns:
-            The caller's own descriptor; None where the shard cannot be kept: too large, of unknown size, or no room.
+            The caller's own descriptor; None where the shard cannot be kept: too large, of unknown size, no room, or a
+            file system without locks.
 
         Raises:
             FetchError: another content came than ``version`` announced; and whatever ``copy`` raises.
@@ -167,15 +167,9 @@ class ShardCache:
     def _waited(self, descriptor: int, name: str, patience: float) -> bool:
         sign, since, pause = self._sign_of_life(name), time.monotonic(), 0.01
         while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise MmcsError(
-                        f"The cache of shards {self._folder} lies where files cannot be locked ({error.strerror}); move it "
-                        "to a local disk by MMCS_CACHE."
-                    ) from None
+            locked = try_lock(descriptor, f"the cache of shards {self._folder} is not used (MMCS_CACHE moves it)")
+            if locked is not False:
+                return locked is True
             if self._sign_of_life(name) != sign:
                 sign, since = self._sign_of_life(name), time.monotonic()
             if time.monotonic() - since >= patience:
