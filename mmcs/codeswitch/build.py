@@ -20,6 +20,7 @@ from mmcs.codeswitch.stage import SwitchCaption
 from mmcs.codeswitch.strategy import Strategy
 from mmcs.codeswitch.translate import Translate
 from mmcs.codeswitch.words import Bilingual, Dictionary, Multilingual
+from mmcs.common.language_tags import known_language, language_tag
 from mmcs.errors import UserError
 
 WITH_LEXICON: dict[str, Callable[..., Strategy]] = {
@@ -121,13 +122,14 @@ def build_strategy(settings: Mapping[str, Any], *, seed: int = 0) -> Strategy:
     shuffled_seed = seed if control == "shuffled_lexicon" else None
     built: Strategy
     if name == "translate":
+        languages = list(dict.fromkeys(map(language_tag, languages or ())))
         fallback = options.pop("fallback", "available")
         if shuffled_seed is not None and fallback in FALLBACKS[:2]:
             raise UserError(
                 "codeswitch.control=shuffled_lexicon shuffles a lexicon, and codeswitch=translate uses none."
             )
-        options["fallback"] = _fallbacks(fallback, languages or (), of_lexicon, source_language, shuffled_seed)
-        built = _construct(Translate, name, languages or (), options)
+        options["fallback"] = _fallbacks(fallback, languages, of_lexicon, source_language, shuffled_seed)
+        built = _construct(Translate, name, languages, options)
     else:
         of_lexicon.setdefault("lemmas", None if name in STUDY else "auto")
         lookup = _lookup(of_lexicon, languages, source_language, shuffled_seed)
@@ -197,7 +199,7 @@ def _lookup(
 ) -> Lookup:
     lexicon: Candidates = open_lexicons(settings.get("lexicons", ()), shuffled_seed=shuffled_seed)
     source = lexicon.source_language
-    if source_language is not None and source_language != source:
+    if source_language is not None and known_language(source_language, [source]) is None:
         raise UserError(
             f"codeswitch.source_language is {source_language}, but the lexicons translate from {source}; "
             f"set codeswitch.source_language={source}, or use other lexicons."
@@ -243,7 +245,7 @@ def _fallbacks(
     if name in FALLBACKS[:2]:
         return None if name == "available" else {}
     held = open_lexicons(of_lexicon.get("lexicons", ())).languages
-    usable = [language for language in languages if language in held]
+    usable = [language for language in languages if known_language(language, held) is not None]
     if not usable:
         raise UserError(
             f"codeswitch.fallback={name}: the lexicons hold {', '.join(held)}, none of codeswitch.languages ({', '.join(languages)})."

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
+from mmcs.common.language_tags import known_language
 from mmcs.errors import UserError
 
 
@@ -15,7 +16,7 @@ class LanguageDraw:
 
     Args:
         languages: in the order of their numbers.
-        weights: per language a weight, 1 where it names none; None: uniform.
+        weights: per language (a tag in any spelling) a weight, 1 where it names none; None: uniform.
 
     Raises:
         UserError: a language that is not drawn from, a negative weight, or nothing but zeros.
@@ -27,11 +28,13 @@ class LanguageDraw:
         self._bounds: list[int] | None = None
         if not weights:
             return
-        if unknown := [language for language in weights if language not in languages]:
+        named = {language: known_language(language, languages) for language in weights}
+        if unknown := [language for language, known in named.items() if known is None]:
             raise UserError(
                 f"codeswitch.language_weights names {', '.join(unknown)}, which is not switched into ({', '.join(languages)})."
             )
-        values = [weights.get(language, 1.0) for language in languages]
+        weighed = {named[language]: weight for language, weight in weights.items()}
+        values = [weighed.get(language, 1.0) for language in languages]
         for value in values:
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
                 raise UserError(f"codeswitch.language_weights are numbers from 0 on, got {value!r}.")

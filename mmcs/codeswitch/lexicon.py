@@ -1,52 +1,20 @@
 """Reading a lexicon (``.lex``): memory-mapped, so that all workers share one copy of it.
 
-Strategies look candidates up here. Files are written by ``mmcs.lexicons.format``, which takes the layout from here.
-
-Layout, little-endian: ``PREAMBLE`` (magic, format version, length and SHA-256 of the header), the header (JSON, UTF-8), then
-the sections back to back. ``header["sections"]`` gives their lengths in bytes, ``header["checksum"]`` their SHA-256.
-
-    phrase_bounds   u32[P+1] where each phrase starts in ``phrases`` and, last, where all end; sorted by their UTF-8 bytes
-    entry_bounds    u32[P+1] the same for each phrase's entries. None: the phrase only begins longer ones
-    record_bounds   u32[E+1] the same for each entry's record in ``records``
-    table           u32[T]   open addressing, CRC-32 of the phrase modulo T (a power of two): phrase number + 1, 0 where empty
-    longest         u8[P]    words of the longest phrase that begins with this one or is it, at most 255
-    entry_languages u8[E]    index into ``header["languages"]``, ascending within a phrase
-    phrases         bytes    UTF-8
-    records         bytes    one per entry: number n of candidates (u8), n weights (f32), n parts of speech (u8, indices into
-                             ``header["pos"]``), n texts joined by NUL (UTF-8)
+Strategies look candidates up here. ``lexicon_file`` describes, opens and checks the file.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import mmap
 import os
 import re
 import struct
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmcs.errors import DataError, UserError
-
-FORMAT = "mmcs lexicon"
-MAGIC = b"MMCS.LEX"
-VERSION = 2
-PREAMBLE = struct.Struct("<8sII32s")
-SECTIONS = (
-    "phrase_bounds",
-    "entry_bounds",
-    "record_bounds",
-    "table",
-    "longest",
-    "entry_languages",
-    "phrases",
-    "records",
-)
-MAX_CANDIDATES = 255
+from mmcs.codeswitch.lexicon_file import MAX_CANDIDATES, contradiction, open_file
 
 _WEIGHTS = [struct.Struct(f"<{n}f") for n in range(MAX_CANDIDATES + 1)]
 # Languages whose capital I is that of a dotless letter: what case-folding takes for "i" is another word there.
@@ -115,29 +83,16 @@ class Lexicon:
 
     def __init__(self, path: str | os.PathLike[str], *, _expected: str | None = None) -> None:
         self.path = Path(path).absolute()
-        self._map = _map(self.path)
-        self.header, start = _read_header(self._map, self.path)
-        try:
-            self._lay_out(start, _expected)
-        except (KeyError, TypeError, ValueError):
-            raise DataError(
-                f"{self.path} contradicts itself (its header is not an mmcs lexicon's); build it again."
-            ) from None
-
-    def _lay_out(self, start: int, expected: str | None) -> None:
-        header = self.header
-        sections = _sections(self._map, header, start, self.path)
-        # A worker that reopens the file of its parent need not read all of it: the parent did.
-        if expected is None:
-            if hashlib.sha256(memoryview(self._map)[start:]).hexdigest() != header["checksum"]:
-                raise DataError(f"{self.path} is damaged (its checksum differs); build or copy it again.")
-        elif header["checksum"] != expected:
-            raise DataError(f"{self.path} was replaced while it was in use; start the run again.")
-        self.languages: tuple[str, ...] = tuple(map(str, header["languages"]))
-        self.source_language = str(header["source_language"])
-        self.max_tokens = int(header["max_tokens"])
-        self._labels: tuple[str, ...] = tuple(map(str, header["pos"]))
-        self._language_bytes = {language: bytes([i]) for i, language in enumerate(self.languages)}
+        self._map, self.header, self._tags, sections = open_file(self.path, _expected)
+        self.languages: tuple[str, ...] = tuple(self.header["languages"])
+        self.source_language: str = self.header["source_language"]
+        self.max_tokens: int = self.header["max_tokens"]
+        self._labels: tuple[str, ...] = tuple(self.header["pos"])
+        self._normalise = normaliser(self.source_language)
+        # Mostly one number per language; in files of older versions several tags may name one.
+        self._language_bytes = {
+            language: [bytes([i]) for i, tag in enumerate(self._tags) if tag == language] for language in self.languages
+        }
         self._phrases, self._records, self._entry_languages, self._longest = (
             sections[name][0] for name in ("phrases", "records", "entry_languages", "longest")
         )
@@ -169,11 +124,11 @@ class Lexicon:
 
     def candidates(self, phrase: str, language: str) -> Ranked:
         """Ranked candidates of a normalised phrase, best first; empty where the language lacks it."""
-        key = self._language_bytes.get(language)
-        i = -1 if key is None else self._find(phrase)
-        if key is None or i < 0:
+        keys = self._language_bytes.get(language)
+        i = -1 if keys is None else self._find(phrase)
+        if keys is None or i < 0:
             return ()
-        entry = self._entry(i, key)
+        entry = self._entry(i, keys)
         return self._record(entry) if entry >= 0 else ()
 
     def longest(self, beginning: str) -> int:
@@ -182,23 +137,37 @@ class Lexicon:
         return 0 if i < 0 else self._map[self._longest + i]
 
     def rows(self) -> Iterator[tuple[str, str, Ranked]]:
-        """All entries as ``(phrase, language, candidates)``, sorted by the phrase's UTF-8 bytes, then by language."""
-        bounds = self._entry_bounds
+        """All entries as ``(phrase, language, candidates)``, sorted by the phrase's UTF-8 bytes, then by language.
+
+        Raises:
+            DataError: the file contradicts itself. It may have correct checksums and be forged.
+        """
+        data, bounds = self._map, self._entry_bounds
+        last = ""
         for i in range(len(bounds) - 1):
             if bounds[i] < bounds[i + 1]:
-                phrase = self._phrase(i).decode()
+                last = phrase = self._phrase(i, last)
+                found: dict[str, int] = {}
                 for entry in range(bounds[i], bounds[i + 1]):
-                    yield phrase, self.languages[self._map[self._entry_languages + entry]], self._record(entry)
+                    found.setdefault(self._tags[data[self._entry_languages + entry]], entry)
+                for language in sorted(found):
+                    yield phrase, language, self._record(found[language])
 
     def items(self, language: str) -> Iterator[tuple[str, Ranked]]:
-        """The phrases that ``language`` translates, sorted by their UTF-8 bytes, with their candidates."""
-        key = self._language_bytes.get(language)
-        if key is None:
+        """The phrases that ``language`` translates, sorted by their UTF-8 bytes, with their candidates.
+
+        Raises:
+            DataError: see ``rows``.
+        """
+        keys = self._language_bytes.get(language)
+        if keys is None:
             return
+        last = ""
         for i in range(len(self._entry_bounds) - 1):
-            entry = self._entry(i, key)
+            entry = self._entry(i, keys)
             if entry >= 0:
-                yield self._phrase(i).decode(), self._record(entry)
+                last = phrase = self._phrase(i, last)
+                yield phrase, self._record(entry)
 
     def languages_of(self, phrase: str) -> tuple[str, ...]:
         """The languages that translate a normalised phrase."""
@@ -206,7 +175,7 @@ class Lexicon:
         if i < 0:
             return ()
         start, end = self._entry_languages + self._entry_bounds[i], self._entry_languages + self._entry_bounds[i + 1]
-        return tuple(self.languages[index] for index in self._map[start:end])
+        return tuple(sorted({self._tags[index] for index in self._map[start:end]}))
 
     def _find(self, phrase: str) -> int:
         """Number of a phrase, -1 where it is unknown."""
@@ -220,82 +189,50 @@ class Lexicon:
             slot = (slot + 1) & mask
         return -1
 
-    def _phrase(self, i: int) -> bytes:
-        return self._map[self._phrases + self._phrase_bounds[i] : self._phrases + self._phrase_bounds[i + 1]]
+    def _phrase(self, i: int, last: str) -> str:
+        """Phrase ``i``, which comes after ``last``."""
+        raw = self._map[self._phrases + self._phrase_bounds[i] : self._phrases + self._phrase_bounds[i + 1]]
+        try:
+            phrase = raw.decode()
+        except UnicodeDecodeError:
+            raise contradiction(self.path, f"phrase {i} is not UTF-8") from None
+        if raw <= last.encode() or min(raw) < 32 or phrase != self._normalise(phrase):
+            raise contradiction(self.path, f"phrase {i}, {phrase!r}, is out of order or not in normal form")
+        return phrase
 
-    def _entry(self, i: int, language: bytes) -> int:
-        """Number of the entry of phrase ``i`` in ``language``, -1 where there is none."""
+    def _entry(self, i: int, languages: Sequence[bytes]) -> int:
+        """Number of the entry of phrase ``i`` in a language with these numbers, -1 where there is none."""
         bounds, base = self._entry_bounds, self._entry_languages
-        return max(self._map.find(language, base + bounds[i], base + bounds[i + 1]) - base, -1)
+        for language in languages:
+            found = self._map.find(language, base + bounds[i], base + bounds[i + 1])
+            if found >= 0:
+                return found - base
+        return -1
 
     def _record(self, entry: int) -> Ranked:
         data, labels, bounds = self._map, self._labels, self._record_bounds
         record = data[self._records + bounds[entry] : self._records + bounds[entry + 1]]
         n = record[0]
-        if n == 1:  # most of them
-            return (Candidate(record[6:].decode(), _WEIGHTS[1].unpack_from(record, 1)[0], labels[record[5]]),)
-        texts = record[1 + 5 * n :].decode().split("\0")
-        return tuple(
-            map(
-                Candidate, texts, _WEIGHTS[n].unpack_from(record, 1), [labels[i] for i in record[1 + 4 * n : 1 + 5 * n]]
-            )
-        )
+        try:
+            if n == 1:  # most of them
+                found: Ranked = (
+                    Candidate(record[6:].decode(), _WEIGHTS[1].unpack_from(record, 1)[0], labels[record[5]]),
+                )
+            else:
+                texts = record[1 + 5 * n :].decode().split("\0")
+                names = [labels[i] for i in record[1 + 4 * n : 1 + 5 * n]]
+                found = tuple(map(Candidate, texts, _WEIGHTS[n].unpack_from(record, 1), names))
+                if len(texts) != n:
+                    found = ()
+        except (UnicodeDecodeError, IndexError):
+            found = ()
+        for text, weight, _ in found:
+            if not text or "\0" in text or not 0 < weight <= 1:
+                found = ()
+        if not found:
+            raise contradiction(self.path, f"the candidates of entry {entry} are damaged")
+        return found
 
 
 def _reopen(path: str, checksum: str) -> Lexicon:
     return Lexicon(path, _expected=checksum)
-
-
-def _map(path: Path) -> mmap.mmap:
-    try:
-        with path.open("rb") as handle:
-            if os.fstat(handle.fileno()).st_size < PREAMBLE.size:
-                raise DataError(f"{path} is not an mmcs lexicon (too short); 'mmcs lexicon build' makes one.")
-            return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError:
-        raise UserError(f"there is no lexicon {path}; 'mmcs lexicon build' makes one.") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder; name a lexicon file (.lex).") from None
-
-
-def _read_header(data: mmap.mmap, path: Path) -> tuple[dict[str, Any], int]:
-    """The header and where the sections start."""
-    magic, version, length, digest = PREAMBLE.unpack_from(data)
-    if magic != MAGIC:
-        raise DataError(f"{path} is not an mmcs lexicon; 'mmcs lexicon build' makes one.")
-    if version != VERSION:
-        raise DataError(
-            f"{path} has lexicon format {version}, this mmcs reads {VERSION}; update mmcs or build it again."
-        )
-    start = PREAMBLE.size + length
-    if start > len(data):
-        raise DataError(f"{path} is cut off ({len(data)} bytes, its header alone needs {start}); copy it again.")
-    raw = data[PREAMBLE.size : start]
-    if hashlib.sha256(raw).digest() != digest:
-        raise DataError(f"{path} is damaged (the checksum of its header differs); build or copy it again.")
-    header = json.loads(raw)
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise DataError(f"{path} is not an mmcs lexicon; 'mmcs lexicon build' makes one.")
-    return header, start
-
-
-def _sections(data: mmap.mmap, header: dict[str, Any], start: int, path: Path) -> dict[str, tuple[int, memoryview]]:
-    """Each section's place in the file and its bytes."""
-    whole, sections, begin = memoryview(data), {}, start
-    lengths = header["sections"]
-    for name in SECTIONS:
-        end = start + lengths[name]
-        sections[name] = (start, whole[start:end])
-        start = end
-    if start != len(data):
-        raise DataError(f"{path} has {len(data)} bytes where {start} are expected; it was cut off: copy it again.")
-    phrases, entries, slots = len(sections["longest"][1]), lengths["entry_languages"], lengths["table"] // 4
-    consistent = (
-        [lengths[name] for name in SECTIONS[:3]] == [4 * phrases + 4, 4 * phrases + 4, 4 * entries + 4]
-        and slots > phrases
-        and slots & (slots - 1) == 0
-        and begin % 4 == 0
-    )
-    if not consistent:
-        raise DataError(f"{path} contradicts itself (its sections do not fit each other); build it again.")
-    return sections

@@ -14,6 +14,7 @@ from mmcs.codeswitch.capitals import agree
 from mmcs.codeswitch.joining import is_unspaced
 from mmcs.codeswitch.lexicon import Ranked, normaliser
 from mmcs.codeswitch.schedule import one_of
+from mmcs.common.language_tags import known_language
 from mmcs.errors import UserError
 
 CANDIDATES = ("first", "weighted", "uniform")
@@ -57,7 +58,7 @@ class Lookup:
 
     Args:
         lexicon: where candidates come from.
-        languages: those that may be written; all of the lexicon's where None.
+        languages: those that may be written (tags in any spelling); all of the lexicon's where None.
         candidates: "first" (the study's 1-best), "weighted" (drawn by the lexicon's weights) or "uniform".
         keep: words and phrases that are never switched, in any capitals.
         skip: words that are not switched (function words); normalised.
@@ -83,11 +84,14 @@ class Lookup:
         lemmas: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
         self.lexicon = lexicon
-        self.languages = tuple(languages) if languages is not None else lexicon.languages
-        if unknown := [language for language in self.languages if language not in lexicon.languages]:
-            raise UserError(
-                f"codeswitch.languages names {', '.join(unknown)}, which no lexicon holds (they hold {', '.join(lexicon.languages)})."
-            )
+        self.languages = lexicon.languages
+        if languages is not None:
+            found = {language: known_language(language, lexicon.languages) for language in languages}
+            if unknown := [language for language, known in found.items() if known is None]:
+                raise UserError(
+                    f"codeswitch.languages names {', '.join(unknown)}, which no lexicon holds (they hold {', '.join(lexicon.languages)})."
+                )
+            self.languages = tuple(dict.fromkeys(known for known in found.values() if known is not None))
         if not self.languages:
             raise UserError("codeswitch.languages is empty; name at least one language, or set codeswitch=none.")
         self.unspaced = frozenset(filter(is_unspaced, self.languages))

@@ -9,6 +9,7 @@ from mmcs.codeswitch.languages import LanguageDraw
 from mmcs.codeswitch.schedule import Curriculum, Schedule, probability
 from mmcs.codeswitch.segment import segment
 from mmcs.codeswitch.strategy import Caption, Strategy, Switched
+from mmcs.common.language_tags import known_language
 from mmcs.errors import UserError
 
 
@@ -41,7 +42,9 @@ class Translate:
         self.languages = self.reads = tuple(languages)
         self.p = Schedule("codeswitch.p", p)
         self.language = LanguageDraw(self.languages, language_weights)
-        self.weights = language_weights
+        self.weights = {
+            known_language(language, languages): weight for language, weight in (language_weights or {}).items()
+        }
         self.whole_captions = probability("codeswitch.whole_captions", whole_captions)
         self.fallback = fallback
         self.constant = self.p.constant and all(strategy.constant for strategy in (fallback or {}).values())

@@ -96,3 +96,15 @@ def find_language(wanted: str, available: Collection[str]) -> str | None:
             return tag
     variants = [tag for tag in available if without_region(tag) == base]
     return variants[0] if len(variants) == 1 else None
+
+
+def known_language(wanted: str, available: Collection[str]) -> str | None:
+    """``find_language`` for a tag as a user types it, in any spelling; None: none serves it, or it is no tag.
+
+    >>> known_language("DE", ["de", "fi"]), known_language("de_AT", ["de", "fi"]), known_language("sv", ["de", "fi"])
+    ('de', 'de', None)
+    """
+    try:
+        return wanted if wanted in available else find_language(language_tag(wanted), available)
+    except UserError:
+        return None

@@ -211,6 +211,7 @@ def _open_beir(args: argparse.Namespace, suites: Collection[str]) -> list[BeirSe
 def seen_of(loaded: Loaded) -> list[str]:
     """Languages that had a lexicon in a run's training, as it says itself or its configuration does; none for other models."""
     from mmcs.codeswitch.lexicon import Lexicon
+    from mmcs.common.language_tags import language_tag
     from mmcs.evaluation.results import NAME, read_results
 
     if loaded.run_folder is not None and (loaded.run_folder / NAME).is_file():
@@ -221,7 +222,7 @@ def seen_of(loaded: Loaded) -> list[str]:
     if named is not None or not switch.get("strategy"):
         return list(named or [])
     if switch.get("languages"):
-        return list(switch["languages"])
+        return list(dict.fromkeys(map(language_tag, switch["languages"])))
     return list(dict.fromkeys(tag for path in switch.get("lexicons") or [] for tag in Lexicon.open(path).languages))
 
 

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from mmcs.codeswitch.lexicon import MAX_CANDIDATES, Candidate, normaliser
+from mmcs.codeswitch.lexicon import Candidate, normaliser
+from mmcs.codeswitch.lexicon_file import MAX_CANDIDATES
 from mmcs.errors import DataError, UserError
 from mmcs.lexicons.align import align, dictionary_pairs, identical, seed_pairs
 from mmcs.lexicons.format import write_lexicon

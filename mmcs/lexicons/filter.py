@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmcs.codeswitch.lexicon import MAX_CANDIDATES, Candidate, Lexicon
-from mmcs.common.language_tags import language_tag
+from mmcs.codeswitch.lexicon import Candidate, Lexicon
+from mmcs.codeswitch.lexicon_file import MAX_CANDIDATES
+from mmcs.common.language_tags import known_language
 from mmcs.errors import DataError, UserError
 from mmcs.lexicons.derived import noted, opened
 from mmcs.lexicons.format import Row, write_sorted
@@ -29,7 +30,7 @@ class Conditions:
     """What a candidate must meet; None and empty ask nothing.
 
     Attributes:
-        languages: targets to keep (BCP 47).
+        languages: targets to keep (BCP 47, in any spelling).
         pos: labels of parts of speech to keep, as the lexicon has them; ``UNLABELLED`` for candidates without.
         min_weight: the least weight, in (0, 1].
         min_frequency: how common a candidate must be, on the Zipf scale of wordfreq (a phrase by its words). Languages that
@@ -94,10 +95,10 @@ def _checked(conditions: Conditions, lexicon: Lexicon) -> tuple[str, ...]:
     labels = [label or UNLABELLED for label in lexicon.header["pos"]]
     if unknown := [label for label in conditions.pos if label not in labels]:
         raise UserError(f"{lexicon.path} has no part of speech {', '.join(unknown)}; it has {', '.join(labels)}.")
-    tags = [one if one in lexicon.languages else language_tag(one) for one in conditions.languages]
-    if unknown := [tag for tag in tags if tag not in lexicon.languages]:
+    tags = {one: known_language(one, lexicon.languages) for one in conditions.languages}
+    if unknown := [one for one, tag in tags.items() if tag is None]:
         raise UserError(f"{lexicon.path} has no {', '.join(unknown)}; it has {', '.join(lexicon.languages)}.")
-    return tuple(tags) or lexicon.languages
+    return tuple(dict.fromkeys(tag for tag in tags.values() if tag is not None)) or lexicon.languages
 
 
 def _rows(lexicon: Lexicon, conditions: Conditions, languages: tuple[str, ...], left_out: Tally) -> Iterator[Row]:

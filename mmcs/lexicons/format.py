@@ -1,6 +1,6 @@
 """Writing a lexicon (``.lex``): the same entries give the same bytes. Every builder and every command on lexicons ends here.
 
-The layout is described where it is read: ``mmcs.codeswitch.lexicon``.
+The layout is described where it is read: ``mmcs.codeswitch.lexicon_file``.
 """
 
 from __future__ import annotations
@@ -16,13 +16,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from mmcs.codeswitch.lexicon import FORMAT, MAGIC, MAX_CANDIDATES, PREAMBLE, SECTIONS, VERSION, Candidate, normalise
+from mmcs.codeswitch.lexicon import Candidate, normalise
+from mmcs.codeswitch.lexicon_file import (
+    FORMAT,
+    MAGIC,
+    MAX_CANDIDATES,
+    MAX_LABEL_BYTES,
+    MAX_LABELS,
+    MAX_LANGUAGES,
+    PREAMBLE,
+    SECTIONS,
+    VERSION,
+)
 from mmcs.errors import DataError, UserError
 from mmcs.files import atomic_file
 
-MAX_LANGUAGES = 256
-MAX_LABELS = 255
-MAX_LABEL_BYTES = 15
 MAX_SECTION = 2**32 - 1
 _CHUNK = 1 << 20
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmcs.codeswitch.lexicon import Candidate, Lexicon, normaliser
-from mmcs.common.language_tags import language_tag
+from mmcs.common.language_tags import known_language
 from mmcs.errors import DataError, UserError
 from mmcs.lexicons.derived import noted, opened
 from mmcs.lexicons.format import Row, write_sorted
@@ -45,7 +45,7 @@ def invert_lexicon(
 
     Args:
         path: the lexicon.
-        language: one of its target languages (BCP 47).
+        language: one of its target languages (BCP 47, in any spelling).
         out: the ``.lex`` file, not ``path``.
         left_out: takes what is left out, by cause.
         max_tokens: words of the longest phrase.
@@ -56,9 +56,10 @@ def invert_lexicon(
     if max_tokens < 1:
         raise UserError(f"a phrase has at least 1 word; got --max-words {max_tokens}.")
     lexicon = opened(path, out)
-    language = language if language in lexicon.languages else language_tag(language)
-    if language not in lexicon.languages:
+    known = known_language(language, lexicon.languages)
+    if known is None:
         raise UserError(f"{path} has no language {language}; it has {', '.join(lexicon.languages)}.")
+    language = known
     about: dict[str, Any] = {"language": language, "of": lexicon.header["checksum"]}
     sources = noted(lexicon, [language], f"inverted: {language} to {lexicon.source_language}", "inverted", about)
     for source in sources:

@@ -11,10 +11,11 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmcs.codeswitch.lexicon import MAX_CANDIDATES, Candidate, Lexicon, Ranked
+from mmcs.codeswitch.lexicon import Candidate, Lexicon, Ranked
+from mmcs.codeswitch.lexicon_file import MAX_CANDIDATES, MAX_LABELS
 from mmcs.errors import DataError, UserError
 from mmcs.lexicons.derived import opened
-from mmcs.lexicons.format import MAX_LABELS, Row, write_sorted
+from mmcs.lexicons.format import Row, write_sorted
 from mmcs.lexicons.ranking import MIN_WEIGHT
 from mmcs.prepare.records import Tally
 

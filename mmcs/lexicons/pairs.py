@@ -11,8 +11,8 @@ import unicodedata
 from collections import defaultdict
 
 from mmcs.codeswitch.lexicon import Candidate, normalise
+from mmcs.codeswitch.lexicon_file import MAX_LABEL_BYTES, MAX_LABELS
 from mmcs.errors import UserError
-from mmcs.lexicons.format import MAX_LABEL_BYTES, MAX_LABELS
 from mmcs.lexicons.ranking import MAX_CANDIDATES, MIN_WEIGHT
 from mmcs.prepare.records import Tally
 

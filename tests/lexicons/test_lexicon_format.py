@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lexicon_files import SOURCE, write
 
-from mmcs.codeswitch.lexicon import PREAMBLE, SECTIONS, VERSION, Candidate, Lexicon, normalise
+from mmcs.cli import main
+from mmcs.codeswitch.lexicon import Candidate, Lexicon, normalise
+from mmcs.codeswitch.lexicon_file import PREAMBLE, SECTIONS, VERSION
 from mmcs.errors import DataError, UserError
 from mmcs.lexicons.format import write_lexicon, write_sorted
 
@@ -28,7 +30,7 @@ ENTRIES = {
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).filter(str.strip)
 phrases = texts.map(normalise).filter(bool)
 weights = st.floats(2**-20, 1, width=32)
-languages = st.sampled_from(["de", "fi", "ar", "hi", "zh-Hans", "th", "pt-BR"])
+languages = st.sampled_from(["de", "fi", "ar", "hi", "zh-Hans", "th", "sr-Latn"])
 entries = st.dictionaries(
     languages,
     st.dictionaries(phrases, st.lists(st.tuples(texts, weights), min_size=1, max_size=6), min_size=1, max_size=12),
@@ -257,31 +259,155 @@ def test_a_spawned_worker_reopens_the_file_and_copies_nothing(tmp_path: Path, mo
     assert private == 0
 
 
-def test_a_foreign_header_with_right_checksums_is_refused(path: Path) -> None:
-    """Someone else's writer: every checksum is right, but the header or the sections are not what this format has."""
+def forged(path: Path, change: dict | None = None, body: bytes | None = None) -> Path:
+    """The lexicon with other header values or another body, and with the checksums of these."""
     whole = path.read_bytes()
-    length = PREAMBLE.unpack_from(whole)[2]
-    header = json.loads(whole[PREAMBLE.size : PREAMBLE.size + length])
-    for change in (
+    start = PREAMBLE.size + PREAMBLE.unpack_from(whole)[2]
+    header, body = json.loads(whole[PREAMBLE.size : start]), whole[start:] if body is None else body
+    raw = json.dumps(header | {"checksum": hashlib.sha256(body).hexdigest()} | (change or {})).encode()
+    raw += b" " * (-(PREAMBLE.size + len(raw)) % 8)
+    out = path.with_name("forged.lex")
+    out.write_bytes(PREAMBLE.pack(b"MMCS.LEX", VERSION, len(raw), hashlib.sha256(raw).digest()) + raw + body)
+    return out
+
+
+def place(path: Path, section: str) -> tuple[bytes, int]:
+    """All sections, and where ``section`` starts in them."""
+    whole = path.read_bytes()
+    start = PREAMBLE.size + PREAMBLE.unpack_from(whole)[2]
+    sizes = json.loads(whole[PREAMBLE.size : start])["sections"]
+    return whole[start:], sum(sizes[name] for name in SECTIONS[: SECTIONS.index(section)])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
         {"sections": None},
-        {
-            "sections": {
-                **header["sections"],
-                "table": header["sections"]["table"] + 4,
-                "records": header["sections"]["records"] - 4,
-            }
-        },
+        {"sections": {}},
         {"languages": 3},
+        {"languages": ["de", "de", "ar"]},
+        {"languages": []},
         {"pos": None},
+        {"pos": ["n"]},
         {"max_tokens": "many"},
+        {"max_tokens": 2},
+        {"max_tokens": 2**70},
+        {"phrases": 10**40},
+        {"phrases": -1},
+        {"entries": {"de": 1}},
+        {"candidates": {"ar": 1, "de": 4, "zh-Hans": 2**60}},
+        {"source_language": None},
+        {"source_language": "\ud800"},
+        {"sources": None},
+        {"sources": [{"name": "x"}]},
+        {"sources": [SOURCE | {"left_out": {"cause": {"count": 1, "examples": []}}}]},
+        {"sources": [SOURCE | {"language": ["de"]}]},
         {"format": "other"},
-    ):
-        raw = json.dumps(header | change).encode()
-        raw += b" " * (-(PREAMBLE.size + len(raw)) % 8)
-        preamble = PREAMBLE.pack(b"MMCS.LEX", VERSION, len(raw), hashlib.sha256(raw).digest())
-        path.write_bytes(preamble + raw + whole[PREAMBLE.size + length :])
-        with pytest.raises(DataError):
-            Lexicon.open(path)
+    ],
+)
+def test_a_header_with_correct_checksums_and_wrong_values_is_refused(path: Path, change: dict) -> None:
+    with pytest.raises(DataError, match="build"):
+        Lexicon.open(forged(path, change))
+
+
+def test_sections_that_overlap_are_refused(path: Path) -> None:
+    body, _ = place(path, "phrases")
+    sizes = Lexicon.open(path).header["sections"]
+    for more, less in (("table", "records"), ("phrases", "records"), ("phrase_bounds", "entry_bounds")):
+        for step in (4, -4, 10_000_000):
+            changed = sizes | {more: sizes[more] + step, less: sizes[less] - step}
+            with pytest.raises(DataError):
+                Lexicon.open(forged(path, {"sections": changed}, body))
+
+
+@pytest.mark.parametrize(
+    ("section", "number", "said"),
+    [
+        ("phrase_bounds", 0xFFFFFFFF, "phrase_bounds are wrong"),
+        ("entry_bounds", 9, "entry_bounds are wrong"),
+        ("record_bounds", 3, "record_bounds are wrong"),
+        ("table", 1000, "names phrases that it does not have"),
+    ],
+)
+def test_bounds_that_lead_out_of_the_file_are_refused(path: Path, section: str, number: int, said: str) -> None:
+    body, at = place(path, section)
+    at += 0 if section != "table" else body[at:].index(b"\0\0\0\0") // 4 * 4
+    with pytest.raises(DataError, match=said):
+        Lexicon.open(forged(path, body=body[:at] + struct.pack("<I", number) + body[at + 4 :]))
+
+
+def test_a_table_without_an_empty_place_is_refused_and_does_not_hang(path: Path) -> None:
+    body, at = place(path, "table")
+    size = Lexicon.open(path).header["sections"]["table"]
+    full = struct.pack("<I", 1) * (size // 4)
+    with pytest.raises(DataError, match="contradicts itself"):
+        Lexicon.open(forged(path, body=body[:at] + full + body[at + size :]))
+
+
+def test_candidates_that_cannot_be_read_end_in_a_sentence(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Text that is not UTF-8, an unknown part of speech and a weight that is no number are found when they are read."""
+    body, at = place(path, "records")
+    record = body.index(b"Katze", at) - 6
+    for offset, changed in ((6, b"\xff"), (5, b"\xc8"), (1, struct.pack("<f", float("nan"))), (6, b"\0")):
+        bad = forged(path, body=body[: record + offset] + changed + body[record + offset + len(changed) :])
+        assert main(["switch", "a cat", "--lexicon", str(bad), "--p", "1", "--languages", "de"]) == 3
+        assert main(["lexicon", "filter", str(bad), "--max-candidates", "1", "--out", str(path.parent / "o.lex")]) == 3
+        errors = capsys.readouterr().err.splitlines()
+        assert len(errors) == 2 and all("are damaged); build it again" in error for error in errors)
+
+
+def test_thousands_of_forged_files_never_crash_a_reader(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Random bytes changed, checksums correct: the file is read, or refused with exit code 3."""
+    body, drawn = place(path, "phrases")[0], random.Random(0)
+    codes = set()
+    for _ in range(400):
+        changed = bytearray(body)
+        for _ in range(drawn.randint(1, 4)):
+            changed[drawn.randrange(len(body))] = drawn.choice([0, 1, 127, 195, 255, drawn.randrange(256)])
+        try:
+            lexicon = Lexicon.open(forged(path, body=bytes(changed)))
+            list(lexicon.rows())
+            codes.add(0)
+        except DataError:
+            codes.add(3)
+    assert codes == {0, 3}
+
+
+@pytest.mark.parametrize(
+    ("stored", "tags", "languages"),
+    [
+        (("DE", "fi"), {"DE": "de", "fi": "fi"}, ("de", "fi")),
+        (("de-DE", "iw"), {"de-DE": "de", "iw": "he"}, ("de", "he")),
+        (("de-AT", "zh_CN"), {"de-AT": "de", "zh_CN": "zh-Hans"}, ("de", "zh-Hans")),
+        (("de", "de-AT"), {"de": "de", "de-AT": "de-AT"}, ("de", "de-AT")),
+        (("my", "zz"), {"my": "my", "zz": "zz"}, ("my", "zz")),
+    ],
+)
+def test_files_with_tags_in_other_spellings_open_with_canonical_ones(tmp_path: Path, stored, tags, languages) -> None:
+    entries = {tag: {"dog": [(f"dog in {tag}", 1.0)], f"only {tag.lower()}": [("x", 1.0)]} for tag in stored}
+    lexicon = Lexicon.open(
+        write_lexicon(tmp_path / "x.lex", entries, source_language="en-US", sources=[SOURCE | {"language": stored[0]}])
+    )
+    assert lexicon.languages == languages and lexicon.source_language == "en"
+    assert lexicon.header["entries"] == dict.fromkeys(languages, 2)
+    assert lexicon.header["sources"][0]["language"] == tags[stored[0]]
+    for name, tag in tags.items():
+        assert [one.text for one in lexicon.candidates("dog", tag)] == [f"dog in {name}"]
+        assert len(list(lexicon.items(tag))) == 2
+    rows = list(lexicon.rows())
+    assert rows == sorted(rows, key=lambda row: (row[0].encode(), row[1])) and len(rows) == 4
+
+
+def test_two_stored_tags_of_one_language_are_read_as_one(tmp_path: Path) -> None:
+    entries = {
+        "DE": {"dog": [("Hund", 1.0)], "owl": [("Eule", 1.0)]},
+        "de": {"dog": [("Köter", 1.0)], "cat": [("Katze", 1.0)]},
+    }
+    lexicon = Lexicon.open(write(tmp_path / "x.lex", entries))
+    assert lexicon.languages == ("de",) and lexicon.header["entries"] == {"de": 4}
+    found = {phrase: [one.text for one in candidates] for phrase, candidates in lexicon.items("de")}
+    assert found == {"cat": ["Katze"], "dog": ["Hund"], "owl": ["Eule"]}
+    assert [phrase for phrase, _, _ in lexicon.rows()] == ["cat", "dog", "owl"]
 
 
 def test_a_file_replaced_under_a_run_is_noticed(path: Path) -> None:
