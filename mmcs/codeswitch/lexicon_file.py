@@ -181,7 +181,9 @@ def _is_source(value: Any) -> bool:
     if not isinstance(value, dict) or not all(isinstance(value.get(k), str) for k in ("name", "provenance", "licence")):
         return False
     left_out = value.get("left_out", {})
-    if not isinstance(left_out, dict) or not isinstance(value.get("language", ""), str):
+    if not (
+        isinstance(left_out, dict) and isinstance(value.get("language", ""), str) and _texts(value.get("notes", []))
+    ):
         return False
     return all(
         isinstance(about, dict) and _count(about.get("count")) and _texts(about.get("examples")) and about["examples"]

@@ -50,13 +50,19 @@ def checked(out: Path) -> Path:
 
 
 def built(path: Path, *, left_out: bool = False) -> None:
-    """Prints what the lexicon that was written holds and, on standard error, what of its sources was left out."""
+    """Prints what the lexicon that was written holds and, on standard error, notes and what was left out of its sources."""
     from mmcs.codeswitch.lexicon import Lexicon
 
     lexicon = Lexicon.open(path)
     entries = ", ".join(f"{language} {n:,}" for language, n in lexicon.header["entries"].items())
     print(f"{path}: {len(lexicon):,} phrases of {lexicon.source_language}; entries per language: {entries}")
-    for source in lexicon.header["sources"] if left_out else ():
+    if not left_out:
+        return
+    lines: dict[str, None] = {}  # two sources may have one file, and its notes
+    for source in lexicon.header["sources"]:
+        lines |= dict.fromkeys(f"note: {note}" for note in source.get("notes", ()))
         for cause, about in source.get("left_out", {}).items():
             examples = "; ".join(about["examples"][:3])
-            print(f"{source['name']}: left out {about['count']:,} x {cause} (e.g. {examples})", file=sys.stderr)
+            lines[f"{source['name']}: left out {about['count']:,} x {cause} (e.g. {examples})"] = None
+    for line in lines:
+        print(line, file=sys.stderr)

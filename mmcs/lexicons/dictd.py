@@ -19,6 +19,10 @@ MAX_INDEX_BYTES = 2**28
 MAX_DICT_BYTES = 2**30
 # Above this share of unreadable entries the file is not what it claims to be.
 MAX_DAMAGED = 0.2
+# Every part of a dictionary belongs to an entry; an index that leaves more than this share uncovered is cut off.
+MAX_UNCOVERED = 0.02
+# So many lines may point beyond the end of the dictionary; they are counted. More: one of the files is cut off.
+MAX_BEYOND = 2
 _DIGITS = {char: i for i, char in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")}
 _METADATA = ("00database", "00-database")
 _BOMS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
@@ -81,15 +85,38 @@ class Dictionary:
         """All entries but the dictionary's own metadata, in the order of the index.
 
         Raises:
-            DataError: more than a fifth of the lines cannot be used.
+            DataError: more than a fifth of the lines cannot be used, or one of the two files is cut off.
         """
         self.damaged = Tally()
         yield from self._read(metadata=False)
+        self._check_size()
         if self.damaged.total > MAX_DAMAGED * len(self._lines):
             cause, examples = next(iter(self.damaged.examples.items()))
             raise DataError(
                 f"{self.index}: {self.damaged.total} of {len(self._lines)} lines cannot be used (first: {cause}, {examples[0]}); "
                 "is it a dictd index, and does it belong to the .dict.dz beside it?"
+            )
+
+    def _check_size(self) -> None:
+        """Compares the two files: the entries of a whole index cover the whole dictionary."""
+        spans: dict[int, int] = {}
+        for line in self._lines:
+            _, start, length = self._place(line)
+            spans[start] = max(length, spans.get(start, 0))
+        spans.pop(-1, None)
+        beyond = [start for start, length in spans.items() if start + length > len(self._data)]
+        if len(beyond) > MAX_BEYOND:
+            raise DataError(
+                f"{self.index}: {len(beyond):,} of its {len(self._lines):,} lines point beyond the end of the dictionary "
+                f"({len(self._data):,} bytes), which is cut off or of another version; get both files again."
+            )
+        for start in beyond:
+            del spans[start]
+        covered = sum(spans.values()) / max(1, len(self._data))
+        if covered < 1 - MAX_UNCOVERED - self.damaged.total / len(self._lines):
+            raise DataError(
+                f"{self.index} is cut off or of another version: its {len(self._lines):,} lines cover {covered:.0%} of the "
+                "dictionary; get both files again."
             )
 
     def _read(self, *, metadata: bool) -> Iterator[Entry]:

@@ -192,7 +192,8 @@ class _Pair:
                 f"no word of {self.source.path} has a candidate in {self.target.path} that is good enough; "
                 "lower --threshold or leave out --mutual."
             )
-        return entries, self.about | {"left_out": self._all_left_out()}
+        notes = [note for note in (self.source.note, self.target.note) if note]
+        return entries, self.about | {"left_out": self._all_left_out()} | ({"notes": notes} if notes else {})
 
     def _mapped(self, options: Options) -> tuple[Tensor, Tensor]:
         """The vectors of both languages in one space."""

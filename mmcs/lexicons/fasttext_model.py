@@ -75,6 +75,11 @@ class FastTextModel:
         if columns != self.dim or rows != n_words + self.bucket or at + rows * columns * 4 > len(data):
             raise self._cut()
         self._matrix = np.frombuffer(data, "<f4", rows * columns, at).reshape(rows, columns)
+        # The output matrix is not needed, but without it the file is cut off.
+        at += rows * columns * 4
+        rows, columns = struct.unpack_from("<2q", data, at + 1)
+        if min(rows, columns) < 0 or at + 17 + rows * columns * 4 > len(data):
+            raise self._cut()
 
     def _read_words(self, at: int, size: int) -> int:
         """Reads the dictionary; returns where it ends."""

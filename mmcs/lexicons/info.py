@@ -43,6 +43,8 @@ def show(about: dict[str, Any]) -> None:
         console.print(
             f"source: {source['name']}; from {source['provenance']}; licence {source['licence']}", markup=False
         )
+        for note in source.get("notes", ()):
+            console.print(f"  note: {note}", markup=False)
         for cause, left in source.get("left_out", {}).items():
             console.print(
                 f"  left out: {left['count']:,} x {cause} (e.g. {'; '.join(left['examples'][:2])})", markup=False

@@ -35,6 +35,9 @@ _CLOSED = re.compile(rb"^\)[^\n]*;", re.MULTILINE)
 _COLUMN = re.compile(rb"^\s*`([^`]+)`", re.MULTILINE)
 _INSERT = re.compile(rb"(?:INSERT|REPLACE)\s+(?:IGNORE\s+)?INTO\s+`([^`]+)`\s*(\([^()]*\)\s*)?VALUES\s*", re.IGNORECASE)
 _SEPARATOR = re.compile(rb"[\s,]+")
+# Comments with which mysqldump begins and ends a file. Both are missing with its option --skip-comments.
+_FIRST_LINE = re.compile(rb"-- (?:MySQL|MariaDB) dump ")
+_LAST_LINE = re.compile(rb"-- Dump completed")
 _ESCAPED = re.compile(rb"\\(.)|''", re.DOTALL)
 _FORMS = (b"%s", b"'%s'", b"_binary '%s'")
 _HEX = re.compile(rb"0x(?:[0-9a-fA-F]{2})+")
@@ -83,6 +86,7 @@ class Dump:
         self._digest = hashlib.sha256()
         self._created: list[str] = []  # all columns of the table
         self._began = False
+        self._ends: bool | None = None  # whether mysqldump's last line was found; None: without the first there is none
 
     @property
     def sha256(self) -> str:
@@ -103,6 +107,10 @@ class Dump:
             raise UserError(f"there is no file {self.path}.") from None
         except IsADirectoryError:
             raise UserError(f"{self.path} is a folder; name a file.") from None
+        if self._ends is False:
+            raise DataError(
+                f"{self.path} is cut off: it lacks mysqldump's last line ({self.read:,} rows were read before); fetch it again."
+            )
         if not self._began:
             raise DataError(f"{self.path} holds no rows of a table {self.table}; is it a dump of mysqldump?")
         self._judge()
@@ -154,6 +162,10 @@ class Dump:
                 listed = _NAME.findall(insert[2] or b"")
                 return [name.decode("utf-8", "replace") for name in listed] or self._created
             else:
+                if _FIRST_LINE.match(text.data):
+                    self._ends = False
+                elif _LAST_LINE.match(text.data):
+                    self._ends = True
                 text.skip_line()
         return None
 

@@ -26,6 +26,7 @@ from mmcs.progress import track
 
 MAX_DIM = 16_384
 MAX_SHARE = 0.2  # of the rows read, left out
+MAX_MISSING = 2  # rows fewer than the header announces: fastText counts words that it does not write
 _CHUNK = 4096  # rows: what a header promises is never allocated at once
 _LINE = 1 << 20  # bytes; no row of a text file is longer
 _WORD = 4096  # bytes; no word of a binary file is longer
@@ -45,12 +46,14 @@ class Vectors:
         words: as the file spells them, each once, the most frequent first.
         matrix: (words, dim) float32; finite, no row zero.
         left_out: rows that are not here, by cause.
+        note: how the number of rows differs from the one that the header announces; "" where it does not.
     """
 
     path: Path
     words: list[str]
     matrix: np.ndarray
     left_out: Tally
+    note: str = ""
 
     @property
     def dim(self) -> int:
@@ -77,7 +80,7 @@ def read_vectors(path: str | os.PathLike[str], max_words: int = 200_000) -> Vect
             # Where a row is not all numbers, older numpy warns and gives those before, newer numpy raises ValueError.
             warnings.filterwarnings("error", "string or file could not be read", DeprecationWarning)
             shown = track(rows, f"reading {path.name}", min(total or max_words, max_words))
-            return _collect(path, dim, shown, max_words)
+            return _collect(path, dim, total, shown, max_words)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} cannot be unpacked ({error}); it is damaged or cut off: get it again.") from None
 
@@ -135,9 +138,9 @@ def _is_word2vec(head: bytes) -> bool:
     return len(numbers) >= 4 and re.search(rb"[\x00-\x08\x0e-\x1f]", numbers) is not None
 
 
-def _collect(path: Path, dim: int, rows: Iterator[Row], max_words: int) -> Vectors:
+def _collect(path: Path, dim: int, total: int | None, rows: Iterator[Row], max_words: int) -> Vectors:
     words: dict[str, None] = {}
-    left_out, chunks, n, seen = Tally(), [np.empty((0, dim), np.float32)], 0, 0
+    left_out, chunks, n, seen, note = Tally(), [np.empty((0, dim), np.float32)], 0, 0, ""
     for raw, vector, where in rows:
         seen += 1
         try:
@@ -158,6 +161,8 @@ def _collect(path: Path, dim: int, rows: Iterator[Row], max_words: int) -> Vecto
         n += 1
         if n == max_words:
             break
+    else:
+        note = _compared(path, total, seen)
     if left_out.total > MAX_SHARE * seen:
         cause, about = next(iter(left_out.as_dict().items()))
         raise DataError(
@@ -167,7 +172,20 @@ def _collect(path: Path, dim: int, rows: Iterator[Row], max_words: int) -> Vecto
     if not n:
         raise DataError(f"{path} holds no word vector.")
     chunks[-1] = chunks[-1][: (n - 1) % _CHUNK + 1]
-    return Vectors(path, list(words), np.concatenate(chunks), left_out)
+    return Vectors(path, list(words), np.concatenate(chunks), left_out, note)
+
+
+def _compared(path: Path, announced: int | None, seen: int) -> str:
+    """What a file that was read to its end holds against its header; "" where they agree, or there is none.
+
+    Raises:
+        DataError: more than ``MAX_MISSING`` rows are missing.
+    """
+    if announced is None or announced == seen:
+        return ""
+    if seen < announced - MAX_MISSING:
+        raise DataError(f"{path} is cut off: its header announces {announced:,} rows, it has {seen:,}; get it again.")
+    return f"the header of {path.name} announces {announced:,} rows, it has {seen:,}; all of them were read"
 
 
 def _damage(vector: np.ndarray | None, where: str) -> str:
@@ -237,3 +255,8 @@ def _word2vec(path: Path, count: int, dim: int, start: int) -> Iterator[Row]:
             vector = np.frombuffer(data[end + 1 : end + 1 + 4 * dim], "<f4")
             yield data[start:end].lstrip(b"\n"), vector, where
             start = end + 1 + 4 * dim
+        if rest := len(data[start : start + _WORD].strip()):
+            raise DataError(
+                f"{path} has at least {rest:,} bytes more than the {count:,} words that its header announces; it is damaged: "
+                "get it again."
+            )

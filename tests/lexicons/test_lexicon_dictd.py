@@ -175,6 +175,20 @@ def test_damaged_lines_are_counted_by_cause_and_many_stop_the_reading(tmp_path: 
         list(Dictionary(index).entries())
 
 
+def test_an_index_and_a_dictionary_of_which_one_is_cut_off_are_refused(tmp_path: Path) -> None:
+    prefix = dictionary(tmp_path, [(f"w{i}", f"w{i}\nW{i}\n") for i in range(50)])
+    index, packed = prefix.with_suffix(".index"), prefix.with_suffix(".dict.dz")
+    whole, data = index.read_text(), gzip.decompress(packed.read_bytes())
+    index.write_text("".join(whole.splitlines(keepends=True)[:45]))
+    with pytest.raises(DataError, match=r"its 45 lines cover 9\d% of the dictionary; get both"):
+        list(Dictionary(index).entries())
+    index.write_text(whole)
+    packed.unlink()
+    prefix.with_suffix(".dict").write_bytes(data[:-30])
+    with pytest.raises(DataError, match="4 of its 52 lines point beyond the end of the dictionary"):
+        list(Dictionary(index).entries())
+
+
 def test_encodings_other_than_utf8_are_named(tmp_path: Path) -> None:
     index = dictionary(tmp_path, [("dog", "dog\nHund\n")]).with_suffix(".index")
     text = index.read_text()

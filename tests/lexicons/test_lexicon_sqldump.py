@@ -160,3 +160,13 @@ def test_memory_is_bounded_whatever_the_length_of_lines(tmp_path: Path, lines: i
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 15_000 and peak < 7 << 20
+
+
+def test_a_dump_without_its_last_line_is_cut_off(tmp_path: Path) -> None:
+    """Cut between two statements, nothing but mysqldump's last comment is missing; without comments there is none."""
+    rows = [row(1, "A"), row(2, "B")]
+    path = dump(tmp_path / "page.sql", rows, end="")
+    with pytest.raises(DataError, match=r"is cut off: it lacks mysqldump's last line \(2 rows were read before\)"):
+        read(path)
+    assert len(read(dump(path, rows, create=CREATE.partition("\n")[2], end=""))) == 2
+    assert len(read(dump(path, rows))) == 2

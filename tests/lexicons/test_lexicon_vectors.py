@@ -15,6 +15,7 @@ from mmcs.lexicons import fasttext_model, vectors
 from mmcs.lexicons.vectors import read_vectors
 
 WORDS = ["the", "Straße", "кошка", "日本", "x"]
+OUTPUT = np.ones((len(WORDS), 4), "<f4")  # the output matrix of a fastText model, which is not read
 MATRIX = np.random.default_rng(0).normal(size=(len(WORDS), 4)).astype(np.float32)
 
 
@@ -42,6 +43,7 @@ def as_fasttext(
     for word, kind in [(word, 0) for word in WORDS] + [("__label__a", 1)]:
         data += word.encode() + b"\0" + struct.pack("<qb", 7, kind)
     data += struct.pack("<?2q", False, *rows.shape) + rows.astype("<f4").tobytes()
+    data += struct.pack("<?2q", False, *OUTPUT.shape) + OUTPUT.tobytes()
     path.write_bytes(data)
     return path
 
@@ -79,6 +81,32 @@ def test_gzip_and_byte_order_mark(tmp_path: Path) -> None:
         read_vectors(tmp_path / "binary.gz")
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_fewer_rows_than_the_header_announces_are_refused_and_one_or_two_are_noted(tmp_path: Path, pack) -> None:
+    """A download that broke off, at a line's end or in it; fastText's own files lack a row or two."""
+    rows = "".join(f"w{i} 1 2 {i}\n" for i in range(20))
+    path = tmp_path / "v.vec"
+    for announced, end in ((404, ""), (23, ""), (24, "w20 1 2")):
+        path.write_bytes(pack(f"{announced} 3\n{rows}{end}".encode()))
+        with pytest.raises(DataError, match=f"is cut off: its header announces {announced} rows, it has 2[01]; get it"):
+            read_vectors(path)
+        assert len(read_vectors(path, max_words=20).words) == 20  # what is asked for is there
+    for announced in (22, 21, 19, 3):
+        path.write_bytes(pack(f"{announced} 3\n{rows}".encode()))
+        read = read_vectors(path)
+        assert len(read.words) == 20
+        assert read.note == f"the header of v.vec announces {announced} rows, it has 20; all of them were read"
+    path.write_bytes(pack(f"20 3\n{rows}".encode()))
+    assert read_vectors(path).note == ""
+
+
+def test_a_binary_file_with_more_than_its_header_announces_is_refused(tmp_path: Path) -> None:
+    data = as_word2vec(tmp_path / "v.bin").read_bytes()
+    (tmp_path / "v.bin").write_bytes(data + data[-40:])
+    with pytest.raises(DataError, match="bytes more than the 5 words"):
+        read_vectors(tmp_path / "v.bin")
+
+
 def fnv(text: bytes) -> int:
     """FNV-1a over signed bytes, as fastText has it."""
     value = np.uint32(2166136261)
@@ -113,7 +141,7 @@ def test_damaged_rows_are_counted_by_cause(tmp_path: Path) -> None:
     good = [f"w{i} 1 2 {i}" for i in range(40)]
     bad = ["short 1 2", "w3 5 5 5", "nan 1 nan 2", "zero 0 0 0", "text 1 a 2", "huge 1e38 1e38 1e38"]
     odd = ["new york 1 2 3", "nb\u00a0sp 4 5 6", "7 8 1 2 3"]
-    data = "\n".join(["999999999 3", *good, *bad, *odd]).encode() + b"\nlatin\xe9 1 2 3\n"
+    data = "\n".join(["49 3", *good, *bad, *odd]).encode() + b"\nlatin\xe9 1 2 3\n"
     (tmp_path / "v.vec").write_bytes(data)
     read = read_vectors(tmp_path / "v.vec")
     assert read.words == [f"w{i}" for i in range(40)] + ["new york", "nb\u00a0sp", "7 8"]
@@ -183,7 +211,7 @@ def test_cut_binaries_are_refused_wherever_they_are_cut(tmp_path: Path, form: st
 def test_models_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     path = as_fasttext(tmp_path / "m.bin", MATRIX)
     data = bytearray(path.read_bytes())
-    data[-len(MATRIX.tobytes()) - 17] = 1
+    data[-len(MATRIX.tobytes()) - len(OUTPUT.tobytes()) - 2 * 17] = 1
     path.write_bytes(data)
     with pytest.raises(DataError, match="quantised"):
         read_vectors(path)
