@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmcs.prepare.images import ImageError, load, open_image, to_rgb
+from mmcs.prepare.images import ImageError, decode, open_image
 from mmcs.stream.decode import DecodeImage, image_file, jpeg_scans
 from mmcs.stream.drops import BadSample
 from mmcs.stream.features import digest
@@ -95,8 +95,7 @@ class Fingerprint:
             with open_image(content) as image:
                 shorter = min(image.size)
                 self._limits.check_size(*image.size, scans)
-                image.draft(None, (2 * SIDE, 2 * SIDE))  # a JPEG is decoded at a half, quarter or eighth
-                rgb = to_rgb(load(image))
+                rgb, _ = decode(image, SIDE)
         except ImageError as problem:
             bomb = str(problem) == "decompression bomb"
             raise BadSample("image too large" if bomb else "undecodable image", str(problem)) from None

@@ -8,27 +8,53 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from mmcs.errors import UserError
+from mmcs.common.file_kind import LOOKED_AT, SVG, file_kind
+from mmcs.common.image_formats import image_formats
 
 RASTER = "raster"  # an extension for whatever is never given to the SVG renderer, whatever its file is called
 MAX_BYTES = 128 * 2**20
 MAX_ASPECT = 200  # training drops what is longer: see mmcs.stream.decode
+MAX_SVG_DEPTH = 100  # the renderer recurses: some hundred levels overflow its stack and end the process
+MAX_SVG_ELEMENTS = 100_000
 JPEG_QUALITY = 95
-# What Pillow decodes by itself. EPS is not among them: it would start another program.
-Image.init()
-FORMATS = tuple(
-    name for name in ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF") if name in Image.OPEN
-)
+_ORIENTATION = 0x0112  # the EXIF tag
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class ImageError(Exception):
     """A picture that cannot be used; its text is the cause, a few words, the same for all pictures alike."""
+
+
+@contextmanager
+def _blamed(cause: str) -> Iterator[None]:
+    """Turns whatever an image library raises into an ImageError: it is the fault of that one file.
+
+    Damaged files make Pillow raise nearly anything, and the SVG renderer panics with a BaseException of its own.
+    """
+    try:
+        yield
+    except (ImageError, KeyboardInterrupt, SystemExit):
+        raise
+    except MemoryError:
+        raise ImageError("needs more memory than there is") from None
+    except BaseException as error:
+        raise ImageError(cause) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +83,7 @@ def convert(data: bytes, extension: str, size: int) -> Picture:
         data = render_svg(data, size)
     with open_image(data) as image:
         original = image.size
-        if image.getexif().get(0x0112, 1) > 4:  # EXIF orientations 5 to 8 swap the sides
-            original = original[::-1]
-        image.draft(None, (2 * size, 2 * size))  # a JPEG is decoded at a half, quarter or eighth where that suffices
-        rgb = to_rgb(load(image))
+        rgb, turned = decode(image, size)
     if extension == "svg" and rgb.getcolors(1) is not None:
         raise ImageError("SVG that shows nothing")  # text alone, most often: no fonts are read, they differ by machine
     if max(rgb.size) > MAX_ASPECT * min(rgb.size):
@@ -71,7 +94,7 @@ def convert(data: bytes, extension: str, size: int) -> Picture:
         rgb = rgb.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
     encoded = io.BytesIO()
     rgb.save(encoded, "JPEG", quality=JPEG_QUALITY)
-    return Picture(encoded.getvalue(), *rgb.size, *original)
+    return Picture(encoded.getvalue(), *rgb.size, *(original[::-1] if turned else original))
 
 
 def keep(data: bytes, shorter_side: int | None) -> Picture:
@@ -93,7 +116,8 @@ def keep(data: bytes, shorter_side: int | None) -> Picture:
             raise ImageError(f"one side more than {MAX_ASPECT} times the other")
         if stays:
             size = image.size
-            load(image)  # what is damaged is found now, not when figures are taken
+            with _blamed("damaged image"):  # found now, not when metrics are computed
+                image.load()
             return Picture(data, *size, *size)
     return convert(data, RASTER, high if shorter_side is None else round(shorter_side * high / low))
 
@@ -104,31 +128,51 @@ def open_image(data: bytes) -> Image.Image:
         raise ImageError("empty file")
     if len(data) > MAX_BYTES:
         raise ImageError(f"more than {MAX_BYTES // 2**20} MiB")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # told apart below, as an error
+    with warnings.catch_warnings(), _blamed("damaged image"):
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # an error below
         try:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = Image.open(io.BytesIO(data), formats=image_formats())
         except UnidentifiedImageError:
-            raise ImageError("not an image") from None
+            raise ImageError(_unidentified(data)) from None
         except Image.DecompressionBombError:
             raise ImageError("decompression bomb") from None
-        except Exception:  # Pillow's readers raise whatever a damaged header leads them to
-            raise ImageError("damaged image") from None
     if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         image.close()
         raise ImageError("decompression bomb")
     return image
 
 
-def load(image: Image.Image) -> Image.Image:
-    """Decodes all pixels of the first frame and turns it upright by its EXIF orientation."""
-    try:
+def decode(image: Image.Image, size: int) -> tuple[Image.Image, bool]:
+    """Decodes the first frame: RGB on white, upright by its EXIF orientation.
+
+    Args:
+        image: as ``open_image`` gives it.
+        size: pixels on the longer side that are needed; a larger JPEG is decoded at a half, quarter or eighth.
+
+    Returns:
+        The picture, and whether it was turned so that its sides are swapped.
+
+    Raises:
+        ImageError: it cannot be decoded.
+    """
+    with _blamed("damaged image"):
+        image.draft(None, (2 * size, 2 * size))
         image.load()
-        return ImageOps.exif_transpose(image)
-    except MemoryError:
-        raise
-    except Exception:
-        raise ImageError("damaged image") from None
+    orientation = _orientation(image)
+    with _blamed("damaged image"):
+        rgb = to_rgb(image)
+        if (turn := _TURNS.get(orientation)) is not None:
+            rgb = rgb.transpose(turn)
+    return rgb, orientation > 4
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 (upright) where it is missing, damaged or no such number."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged metadata leaves the pixels readable
+        return 1
+    return value if isinstance(value, int) and value in _TURNS else 1
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -137,6 +181,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Raises:
         ImageError: floating-point pixels, whose range nothing tells.
     """
+    if image.mode == "La":  # as TIFF stores it
+        image = image.convert("LA")
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
     if image.mode == "F":
@@ -147,38 +193,65 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def is_svg(data: bytes) -> bool:
+    return file_kind(data[:LOOKED_AT]) is SVG
+
+
 def render_svg(data: bytes, size: int) -> bytes:
     """Renders an SVG on white as PNG, its longer side at ``size`` pixels.
 
     Raises:
-        ImageError: it is no SVG, has no sizes, or refers to another file (which is never read).
-        UserError: the renderer is not installed.
+        ImageError: it is no SVG, has no sizes, refers to another file (which is never read), or is nested too deeply;
+            the renderer is not installed.
     """
     try:
         import resvg_py
     except ImportError:
-        raise UserError("SVG pictures need resvg_py: pip install 'mmcs[demo]'.") from None
+        raise ImageError("SVG, which needs resvg_py (pip install 'mmcs[demo]')") from None
     if len(data) > MAX_BYTES:
         raise ImageError(f"more than {MAX_BYTES // 2**20} MiB")
-    try:
-        root = ElementTree.fromstring(data)
-    except (ElementTree.ParseError, ValueError, LookupError):
-        raise ImageError("damaged SVG") from None
-    for element in root.iter():
-        if element.tag.rpartition("}")[2] not in ("image", "feImage"):
-            continue
-        for name, value in element.items():
-            if name.rpartition("}")[2] == "href" and not value.strip().startswith(("#", "data:")):
-                raise ImageError("SVG that refers to another file")
-    try:
+    with _blamed("damaged SVG"):
+        text = ElementTree.tostring(_svg_tree(data), encoding="unicode")
+    with _blamed("SVG that does not render"):
         # Both sides are given: with the width alone a hostile aspect ratio asks for any amount of memory.
         return resvg_py.svg_to_bytes(
-            svg_string=ElementTree.tostring(root, encoding="unicode"),
+            svg_string=text,
             width=size,
             height=size,
             dpi=96,  # the renderer's own default of 0 makes a width in points nothing
             background="#ffffff",
             skip_system_fonts=True,
         )
-    except ValueError:
-        raise ImageError("SVG that does not render") from None
+
+
+def _svg_tree(data: bytes) -> ElementTree.Element:
+    """The parsed SVG, its depth and number of elements bounded while it is read, without references to files."""
+    root: ElementTree.Element | None = None
+    depth = elements = 0
+    for event, element in ElementTree.iterparse(io.BytesIO(data), events=("start", "end")):
+        if event == "end":
+            depth -= 1
+            continue
+        root = element if root is None else root
+        depth, elements = depth + 1, elements + 1
+        if depth > MAX_SVG_DEPTH:
+            raise ImageError(f"SVG nested more than {MAX_SVG_DEPTH} levels deep")
+        if elements > MAX_SVG_ELEMENTS:
+            raise ImageError(f"SVG of more than {MAX_SVG_ELEMENTS:,} elements")
+        if element.tag.rpartition("}")[2] not in ("image", "feImage"):
+            continue
+        for name, value in element.items():
+            if name.rpartition("}")[2] == "href" and not value.strip().startswith(("#", "data:")):
+                raise ImageError("SVG that refers to another file")
+    assert root is not None  # without one, the parser raises
+    return root
+
+
+def _unidentified(data: bytes) -> str:
+    """The cause for a file that Pillow takes for no image."""
+    kind = file_kind(data[:LOOKED_AT])
+    if kind is None:
+        return "not an image"
+    name = kind.what.split(" ", 1)[1].removesuffix(" picture")
+    readable = name.upper().replace("HEIC", "HEIF") in image_formats()
+    return f"damaged {name} picture" if readable else f"not read: {kind}"

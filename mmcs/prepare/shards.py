@@ -14,6 +14,7 @@ import io
 import json
 import os
 import tarfile
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -167,7 +168,8 @@ def converted(records: Iterable[Record], layout: Plan) -> Iterator[tuple[Record,
             return error
 
     stream = iter(records)
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        warnings.simplefilter("ignore", UserWarning)  # Pillow's about damaged metadata, which it passes over
         while chunk := list(islice(stream, CHUNK)):
             yield from zip(chunk, pool.map(one, chunk), strict=True)
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmcs.evaluation.pictures import Pictures as ShardPictures
 from mmcs.evaluation.ranking import TASKS
-from mmcs.prepare.images import ImageError, load, open_image, render_svg, to_rgb
+from mmcs.prepare.images import ImageError, decode, is_svg, open_image, render_svg
 from mmcs.report.runs import Run
 from mmcs.stream.sources import expand
 
@@ -70,12 +70,9 @@ def thumbnail(data: bytes | None) -> str | None:
     if data is None:
         return None
     try:
-        data = render_svg(data, SIDE) if data.lstrip().startswith((b"<svg", b"<?xml")) else data
+        data = render_svg(data, SIDE) if is_svg(data) else data
         with open_image(data) as image:
-            image.draft(
-                None, (2 * SIDE, 2 * SIDE)
-            )  # a JPEG is decoded at a half, quarter or eighth where that suffices
-            picture = to_rgb(load(image))
+            picture, _ = decode(image, SIDE)
     except ImageError:
         return None
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)

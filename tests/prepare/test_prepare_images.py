@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import random
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmcs.prepare.images import ImageError, convert, render_svg
+from mmcs.prepare.images import ImageError, convert, keep, render_svg
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {}>{}</svg>'
 
@@ -71,12 +73,79 @@ def test_exif_orientation_turns_the_picture_and_its_sizes():
     assert pixels[:24].max() < 40 and pixels[36:].min() > 215
 
 
+@pytest.mark.parametrize("orientation", ["6", b"\x06", b"", "rotated", 0, 9, 4000000000])
+def test_an_orientation_that_is_no_number_from_1_to_8_is_ignored(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for kind in ("JPEG", "PNG", "WEBP"):
+        try:
+            data = encoded(Image.new("RGB", (60, 30), "red"), kind, exif=exif)
+        except Exception:  # Pillow cannot write every value
+            continue
+        picture = convert(data, "raster", 64)
+        assert (picture.width, picture.height, picture.original_width) == (60, 30, 60)
+
+
+def test_damaged_metadata_leaves_the_picture():
+    png = encoded(Image.new("RGB", (60, 30), "red"), "PNG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff\x01")
+    tiff = encoded(Image.new("LA", (60, 30), (0, 128)), "TIFF")
+    for data, grey in ((png, None), (tiff, 127)):
+        pixels = decoded(data)
+        assert pixels.shape == (30, 60, 3)
+        assert grey is None or abs(pixels - grey).max() < 4
+
+
+def test_heic_is_read():
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra heif is not installed")
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 32), "red")).save(buffer)
+    assert np.allclose(decoded(buffer.getvalue()).mean((0, 1)), (255, 0, 0), atol=12)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns about damaged metadata
+def test_damaged_bytes_never_raise_anything_but_the_fault_of_that_picture():
+    """Headers and metadata of each format, damaged at random: a picture, or an ImageError."""
+    draw = random.Random(0)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a description"
+    image = Image.effect_noise((24, 16), 60)
+    kinds = [
+        ("JPEG", "RGB"),
+        ("PNG", "P"),
+        ("PNG", "LA"),
+        ("TIFF", "LA"),
+        ("TIFF", "RGB"),
+        ("WEBP", "RGBA"),
+        ("GIF", "P"),
+        ("BMP", "RGB"),
+    ]
+    for kind, mode in kinds:
+        metadata = {"exif": exif} if kind in ("JPEG", "PNG", "TIFF", "WEBP") else {}
+        whole = encoded(image.convert(mode), kind, **metadata)
+        for _ in range(40):
+            data = bytearray(whole)
+            for _ in range(draw.choice((1, 2, 8))):
+                data[draw.randrange(min(len(data), draw.choice((64, len(data)))))] = draw.choice(
+                    (0, 255, draw.randrange(256))
+                )
+            for use in (lambda data: convert(data, "raster", 16), lambda data: keep(data, None)):
+                with contextlib.suppress(ImageError):
+                    assert use(bytes(data[: draw.choice((len(data), draw.randrange(len(data))))])).jpeg
+
+
 def test_what_cannot_be_decoded_is_named_by_cause(monkeypatch):
     photo = encoded(Image.effect_noise((200, 200), 60), "JPEG")
     causes = {
         b"": "empty file",
-        b"just text, called .jpg": "not an image",
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n": "not an image",
+        b"just text, called .jpg": "not read: a text file",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n": "not read: a text file",
+        b"\x17\x03\xff" * 9: "not an image",
+        b"\xff\xd8\xff" + b"junk" * 9: "damaged JPEG picture",
+        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99): "damaged HEIC picture",
+        b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(99): "not read: a JPEG 2000 picture; convert it",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>": "not read: an SVG drawing",
+        b"<!DOCTYPE html><title>404</title>": "not read: a web page",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n": "not read: a Git LFS pointer.*git lfs pull",
         photo[: len(photo) // 2]: "damaged image",
         encoded(Image.new("L", (5000, 10)), "PNG"): "one side more than 200 times the other",
         encoded(Image.new("F", (8, 8)), "TIFF"): "floating-point pixels",
@@ -107,6 +176,9 @@ def test_svg_is_rendered_at_the_size_on_white():
         ('viewBox="0 0 9 9"', '<image width="9" height="9" xlink:href="file:///etc/hostname"/>', "refers to another"),
         ('viewBox="0 0 9 9"', "", "shows nothing"),
         ('viewBox="0 0 9 9"', "<rect", "damaged SVG"),
+        ('viewBox="0 0 9 9"', "<g>" * 20_000 + "</g>" * 20_000, "nested more than 100 levels"),
+        ('viewBox="0 0 9 9"', "<a>" * 101, "nested more than 100 levels"),
+        ('viewBox="0 0 9 9"', '<rect width="1e99"/>' * 3 + "<g/>" * 100_000, "more than 100,000 elements"),
     ],
 )
 def test_svg_that_cannot_be_used(attributes, content, cause):
