@@ -180,15 +180,17 @@ def _counts(value: Any) -> bool:
 def _is_source(value: Any) -> bool:
     if not isinstance(value, dict) or not all(isinstance(value.get(k), str) for k in ("name", "provenance", "licence")):
         return False
-    left_out = value.get("left_out", {})
-    if not (
-        isinstance(left_out, dict) and isinstance(value.get("language", ""), str) and _texts(value.get("notes", []))
-    ):
+    if not isinstance(value.get("language", ""), str) or not _texts(value.get("notes", [])):
         return False
-    return all(
-        isinstance(about, dict) and _count(about.get("count")) and _texts(about.get("examples")) and about["examples"]
-        for about in left_out.values()
-    )
+    tallies = [value.get(key, {}) for key in ("cleaned", "left_out")]
+    return all(isinstance(tally, dict) and all(map(_is_counted, tally.values())) for tally in tallies)
+
+
+def _is_counted(about: Any) -> bool:
+    """Whether it is a number and examples, as ``Tally.as_dict`` gives them for a cause."""
+    if not isinstance(about, dict) or not _count(about.get("count")):
+        return False
+    return _texts(about.get("examples")) and bool(about["examples"])
 
 
 def _sections(data: mmap.mmap, header: dict[str, Any], start: int, path: Path) -> Sections:

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from mmcs.codeswitch.lexicon import normaliser
+from mmcs.common.language_tags import language_tag
 from mmcs.errors import DataError, UserError
+from mmcs.lexicons.headers import without_header
 from mmcs.lexicons.lines import Lines
 from mmcs.lexicons.neighbours import search
 
@@ -45,12 +47,16 @@ def dictionary_pairs(path: str | os.PathLike[str], languages: tuple[str, str]) -
     """
     of_source, of_target = (normaliser(language) for language in languages)
     lines = Lines(path, what="a dictionary (source and target word on each line)", languages=languages)
-    for number, text in lines:
-        columns = text.split("\t") if "\t" in text else text.split()
+    for number, text in without_header(lines, _split, tuple(map(language_tag, languages)), None, []):
+        columns = _split(text)
         if len(columns) == 2 and (source := of_source(columns[0])) and (target := of_target(columns[1])):
             yield source, target
         else:
             lines.damage("not two columns", number, text)
+
+
+def _split(text: str) -> list[str]:
+    return text.split("\t") if "\t" in text else text.split()
 
 
 def seed_pairs(

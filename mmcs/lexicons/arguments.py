@@ -9,6 +9,8 @@ from pathlib import Path
 from mmcs.errors import UserError
 
 RAW = argparse.RawDescriptionHelpFormatter
+# Tallies of a source in a lexicon's header, and how people read them.
+TALLIES = {"cleaned": "cleaned", "left_out": "left out"}
 
 
 def add_out(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +39,25 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_header(parser: argparse.ArgumentParser) -> None:
+    """``--header`` and ``--no-header``, the same for every builder from tables."""
+    parser.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="the first line is a header, or is not (default: recognised by names of languages, or source and target)",
+    )
+
+
+def add_clean(parser: argparse.ArgumentParser) -> None:
+    """``--clean`` and ``--no-clean``, the same for every builder from word lists."""
+    parser.add_argument(
+        "--clean",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="remove remarks, grammar and punctuation around words, and split lists (default: yes)",
+    )
+
+
 def listed(text: str) -> tuple[str, ...]:
     """The parts of ``de,fi``."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -61,8 +82,9 @@ def built(path: Path, *, left_out: bool = False) -> None:
     lines: dict[str, None] = {}  # two sources may have one file, and its notes
     for source in lexicon.header["sources"]:
         lines |= dict.fromkeys(f"note: {note}" for note in source.get("notes", ()))
-        for cause, about in source.get("left_out", {}).items():
-            examples = "; ".join(about["examples"][:3])
-            lines[f"{source['name']}: left out {about['count']:,} x {cause} (e.g. {examples})"] = None
+        for key, done in TALLIES.items():
+            for cause, about in source.get(key, {}).items():
+                examples = "; ".join(about["examples"][:3])
+                lines[f"{source['name']}: {done} {about['count']:,} x {cause} (e.g. {examples})"] = None
     for line in lines:
         print(line, file=sys.stderr)

@@ -9,7 +9,17 @@ import argparse
 from typing import Any
 
 from mmcs.errors import UserError
-from mmcs.lexicons.arguments import RAW, add_limits, add_out, add_source_language, built, checked, listed
+from mmcs.lexicons.arguments import (
+    RAW,
+    add_clean,
+    add_header,
+    add_limits,
+    add_out,
+    add_source_language,
+    built,
+    checked,
+    listed,
+)
 
 
 def register(builders: Any) -> None:
@@ -87,6 +97,8 @@ def _add_muse(builders: Any) -> None:
     parser.add_argument(
         "--licence", default="CC-BY-NC-4.0", help="of the files (default CC-BY-NC-4.0, which is MUSE's)"
     )
+    add_header(parser)
+    add_clean(parser)
     add_limits(parser)
     add_out(parser)
     parser.set_defaults(run=run_muse)
@@ -103,6 +115,8 @@ def run_muse(args: argparse.Namespace) -> None:
         licence=args.licence,
         max_damaged=args.max_damaged,
         max_tokens=args.max_words,
+        header=args.header,
+        verbatim=not args.clean,
     )
     built(lexicon, left_out=True)
 
@@ -112,11 +126,12 @@ def _add_tsv(builders: Any) -> None:
         "tsv",
         help="any table: two columns, or a glossary with a column per language",
         description=(
-            "Builds a lexicon from a table: tab-, semicolon- or comma-separated, quoted as in CSV where need be. With a\n"
-            "header of languages (en,de,sw) every other column translates the source's; a column 'pos' is kept as part\n"
-            "of speech. Without a header --languages names the columns; of two languages a third column is the weight.\n"
-            "A cell may hold several candidates, separated by | or (unless it separates the columns) by ; and empty\n"
-            "cells are fine. The first candidate of a word weighs most, unless there are weights.\n"
+            "Builds a lexicon from a table: separated by tabs, semicolons, commas or |, quoted as in CSV where need be.\n"
+            "With a header of languages (en,de,sw or English;German;Swahili) every other column translates the source's;\n"
+            "a column 'pos' is kept as part of speech. Without a header --languages names the columns; of two languages\n"
+            "a third column is the weight. A cell may hold several candidates, separated by line breaks, by | or (unless\n"
+            "it separates the columns) by ; or as a list 'a, b'. Empty cells are fine. The first candidate of a word\n"
+            "weighs most, unless there are weights.\n"
             "With --format word2word a line is a source, a tab, and its targets, best first, separated by tabs, by\n"
             "commas and spaces, or by spaces; or 'source target score'. Its pickles are not read."
         ),
@@ -124,14 +139,17 @@ def _add_tsv(builders: Any) -> None:
             "examples:\n"
             "  mmcs lexicon build tsv glossary.csv --licence proprietary --out terms.lex\n"
             "  mmcs lexicon build tsv pairs.tsv --languages en,de --out de.lex\n"
-            "  mmcs lexicon build tsv terms.csv --ignore-columns id,notes --out terms.lex\n"
+            "  mmcs lexicon build tsv terms.csv --ignore-columns no --column Bezeichnung=de --out terms.lex\n"
             "  mmcs lexicon build tsv en-fi.txt --format word2word --languages en,fi --out fi.lex"
         ),
         formatter_class=RAW,
     )
     parser.add_argument("file", metavar="FILE", help="UTF-8, plain or gzip")
     parser.add_argument(
-        "--languages", default="", metavar="TAG,TAG", help="the columns of a file without a header: en,de or en,de,pos"
+        "--languages",
+        default="",
+        metavar="TAG,TAG",
+        help="the columns of a header to take; without a header, all columns in their order: en,de or en,de,pos",
     )
     add_source_language(parser, "the first of --languages, or en")
     parser.add_argument(
@@ -141,9 +159,18 @@ def _add_tsv(builders: Any) -> None:
         help="tab, comma, semicolon, pipe or the character itself (default: told by the first line)",
     )
     parser.add_argument("--ignore-columns", default="", metavar="NAME,NAME", help="columns of the header to leave out")
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="NAME=TAG",
+        help="repeatable: the language of a column of the header, whatever its name",
+    )
     parser.add_argument("--format", choices=("columns", "word2word"), default="columns", help="default: columns")
     parser.add_argument("--name", default="", help="of the source, for the lexicon's header (default: the file's)")
     parser.add_argument("--licence", default="not stated", help="of the file (default: not stated)")
+    add_header(parser)
+    add_clean(parser)
     add_limits(parser)
     add_out(parser)
     parser.set_defaults(run=run_tsv)
@@ -151,16 +178,24 @@ def _add_tsv(builders: Any) -> None:
 
 def run_tsv(args: argparse.Namespace) -> None:
     """Builds the lexicon and says what it holds."""
+    from mmcs.common.language_columns import parse_mapping
+    from mmcs.lexicons.columns import Asked
     from mmcs.lexicons.tsv import DELIMITERS, Options, build_tsv
 
     delimiter = DELIMITERS.get(args.delimiter, args.delimiter)
     if len(delimiter) > 1 or delimiter in ('"', "\n"):
         raise UserError(f"--delimiter is tab, comma, semicolon, pipe or one character; got {args.delimiter!r}.")
-    options = Options(
+    asked = Asked(
         languages=listed(args.languages),
         source_language=args.source_language or "",
-        delimiter=delimiter,
         ignored=listed(args.ignore_columns),
+        mapping=parse_mapping(args.column),
+        header=args.header,
+    )
+    options = Options(
+        asked=asked,
+        delimiter=delimiter,
+        verbatim=not args.clean,
         word2word=args.format == "word2word",
         name=args.name,
         licence=args.licence,

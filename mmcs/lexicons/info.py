@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 from mmcs.codeswitch.lexicon import Lexicon, Ranked
+from mmcs.lexicons.arguments import TALLIES
 from mmcs.lexicons.frequency import STOP_WORDS, commonest
 
 SAMPLE = 5
@@ -45,10 +46,10 @@ def show(about: dict[str, Any]) -> None:
         )
         for note in source.get("notes", ()):
             console.print(f"  note: {note}", markup=False)
-        for cause, left in source.get("left_out", {}).items():
-            console.print(
-                f"  left out: {left['count']:,} x {cause} (e.g. {'; '.join(left['examples'][:2])})", markup=False
-            )
+        for key, done in TALLIES.items():
+            for cause, about_it in source.get(key, {}).items():
+                examples = "; ".join(about_it["examples"][:2])
+                console.print(f"  {done}: {about_it['count']:,} x {cause} (e.g. {examples})", markup=False)
     console.print(f"checksum: {about['checksum']}")
 
 

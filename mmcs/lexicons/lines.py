@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from mmcs.errors import DataError, UserError
+from mmcs.lexicons.text_kinds import other_kind
 from mmcs.prepare.records import Tally
 
 MAX_LINE = 1 << 20
@@ -24,18 +25,6 @@ MAX_DAMAGED = 0.2  # share of the non-empty lines above which a file is not what
 NOT_UTF8 = "not UTF-8"
 
 _BOM = b"\xef\xbb\xbf"
-_WIDE = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
-_RUNS_CODE = "a Python pickle, which can run code when it is read; mmcs reads none: write it out as text"
-_KINDS = (
-    (re.compile(rb"\x80[\x00-\x05]"), _RUNS_CODE),
-    (re.compile(rb"PK\x03\x04"), "a zip archive (numpy's and torch's files are such); unpack it, or write it out as text"),
-    (re.compile(rb"\x89HDF\r\n"), "an HDF5 file; write it out as text"),
-    (re.compile(rb"MMCS\.LEX"), "a lexicon already built; 'mmcs lexicon info' shows it, 'mmcs lexicon merge' joins several"),
-    (re.compile(rb"\xfd7zXZ\0|BZh[1-9]|\x28\xb5\x2f\xfd"), "compressed (xz, bzip2 or zstd); unpack it or pack it with gzip"),
-    (re.compile(rb"(?s).{257}ustar"), "a tar archive; unpack it"),
-    (re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8"), "a picture"),
-    (re.compile(rb"%PDF|\xd0\xcf\x11\xe0|\x7fELF|SQLite format 3"), "a binary file (PDF, Office, program or database)"),
-)  # fmt: skip
 # Tabs are text; a carriage return at the end is taken off before. U+0080 to U+009F are cp1252 taken for Latin-1.
 _CONTROL = re.compile("[\x01-\x08\x0b-\x1f\x7f-\x9f]")
 _HEAD = 1 << 16
@@ -148,13 +137,12 @@ class Lines:
         if stream.peek(2)[:2] == b"\x1f\x8b":
             stream = io.BufferedReader(cast(_Hashed, gzip.GzipFile(fileobj=stream)), _HEAD)
         head = stream.peek(_HEAD)[:_HEAD]
-        for pattern, kind in _KINDS:
-            if pattern.match(head):
-                raise DataError(f"{self.path} is {kind}; {self.what} is expected.")
-        if wide := _wide(head):
-            raise DataError(f"{self.path} is {wide}; save it as UTF-8.")
+        if kind := other_kind(head.removeprefix(_BOM)):
+            raise DataError(f"{self.path} is {kind} ({self.what} is expected).")
         if head.startswith(_BOM):
             stream.read(len(_BOM))
+        if b"\r" in head and b"\n" not in head:
+            stream = io.BufferedReader(cast(_Hashed, _LineFeeds(stream)), _HEAD)
         return stream
 
     def _text(self, number: int, raw: bytes | None) -> str:
@@ -214,6 +202,22 @@ class _Hashed(io.RawIOBase):
         return len(data)
 
 
+class _LineFeeds(io.RawIOBase):
+    """A file whose lines end with a carriage return alone, as old spreadsheets write them, with line feeds instead."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data = self._file.read(len(view)).replace(b"\r", b"\n")
+        view[: len(data)] = data
+        return len(data)
+
+
 def provenance(path: Path, sha256: str) -> str:
     """What a source's ``provenance`` says of a file."""
     return f"{path.name} (sha256 {sha256})"
@@ -239,20 +243,6 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
         while line and not line.endswith(b"\n"):
             line = stream.readline(MAX_LINE)
         yield number, None
-
-
-def _wide(head: bytes) -> str:
-    """UTF-16 or UTF-32, told by its mark, or by NUL bytes where letters have their upper halves; else ""."""
-    for mark, name in _WIDE:
-        if head.startswith(mark):
-            return name
-    even, odd = head[::2].count(0), head[1::2].count(0)
-    if 10 * (even + odd) < len(head) or len(head) < 8:
-        return ""
-    if even + odd > 0.6 * len(head):
-        return "UTF-32"
-    # Letters of one script share their upper byte; random binaries have NULs at either place.
-    return "UTF-16" if max(even, odd) > 5 * min(even, odd) else "a binary file"
 
 
 def _likely_encoding(sample: bytes, languages: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmcs.errors import UserError
-from mmcs.lexicons.arguments import RAW, add_out, add_source_language, built, checked, listed
+from mmcs.lexicons.arguments import RAW, add_header, add_out, add_source_language, built, checked, listed
 
 
 def register(builders: Any) -> None:
@@ -56,6 +56,7 @@ def _add_wikititles(builders: Any) -> None:
     )
     add("--max-damaged", type=float, default=0.2, metavar="SHARE", help="refuse a file with more damage (default 0.2)")
     add("--licence", default="CC-BY-SA-4.0", help="of the titles (default CC-BY-SA-4.0)")
+    add_header(parser)
     add_out(parser)
     parser.set_defaults(run=run_wikititles)
 
@@ -65,7 +66,7 @@ def run_wikititles(args: argparse.Namespace) -> None:
     from mmcs.lexicons.wikititles import Options, build_title_table, build_wikititles
 
     options = Options(
-        listed(args.languages), args.source_language or "", args.max_tokens, args.max_damaged, args.licence
+        listed(args.languages), args.source_language or "", args.max_tokens, args.max_damaged, args.licence, args.header
     )
     if args.tsv and not (args.page or args.langlinks):
         built(build_title_table(checked(args.out), args.tsv, options), left_out=True)

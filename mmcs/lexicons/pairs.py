@@ -17,6 +17,7 @@ from mmcs.lexicons.ranking import MAX_CANDIDATES, MIN_WEIGHT
 from mmcs.prepare.records import Tally
 
 MAX_TOKENS = 4
+MAX_CHARACTERS = 200  # of a phrase or candidate
 MAX_WEIGHT = 1e300  # of a pair: sums stay finite
 NO_PAIR = "no source or no target"
 
@@ -66,6 +67,8 @@ class Pairs:
             self.left_out.add("nothing visible on one side", f"{source!r} - {target!r}")
         elif max(phrase.count(" "), text.count(" ")) >= self.max_tokens:
             self.left_out.add(f"more than {self.max_tokens} words", f"{phrase} - {text}")
+        elif max(len(phrase), len(text)) > MAX_CHARACTERS:
+            self.left_out.add(f"more than {MAX_CHARACTERS} characters", f"{phrase[:40]} - {text[:40]}")
         else:
             candidates = self._found[language].setdefault(phrase, {})
             weight = None if weight is None else min(weight, MAX_WEIGHT)

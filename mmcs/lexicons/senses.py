@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple
 
 from mmcs.codeswitch.lexicon import normalise
+from mmcs.lexicons import grammar
 from mmcs.lexicons.dictd import Entry
 from mmcs.lexicons.orthography import repair
 from mmcs.prepare.records import Tally
@@ -30,7 +31,6 @@ _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|<[^<>]*>|/[^/\s]*/(?
 _LABEL = re.compile(r"<([^<>]*)>")
 _VARIANT = re.compile(r"[,;()]")
 _OPENING = re.compile(r"[(\[{</\"]")
-_OPTIONAL = re.compile(r"(?<=\w)\((\w+)\)(?=\w)")  # "colo(u)red"
 # "(zool.) Apis mellifera" after the name that people use.
 _SPECIES = re.compile(r"\((?:zool|bot)\.\)\s*[A-Z][a-z]+(?: [a-z]+)?")
 # Sub-entries (idioms with the headword) follow the translations after a full stop.
@@ -39,10 +39,6 @@ _CHOICE = re.compile(r"(\S+?)/\S+")
 _SEPARATOR = re.compile(r"[,;،؛、|]")
 _EXPLANATION = re.compile(r"(?<=\w):\s.*")
 _ABBREVIATION = re.compile(r"(?:\w{1,3}\.)+\w{0,2}")
-# "someone, something" as dictionaries abbreviate it: grammar, not text. In English, German, and the rest.
-_SOMEONE = re.compile(r"(?<!\w)(?:sth|sb|sg)(?!\w)\.?")
-_JEMAND = re.compile(r"(?<!\w)(?:etw|jd[mns]?)\.(?:/(?:etw|jd[mns]?)\.)*")
-_PLACEHOLDERS = frozenset({"ngn", "ngt", "nån", "qn", "qc", "qch", "qqn", "qqch"})
 _HUNGARIAN_PLACEHOLDERS = ("vki", "vmi")  # with any case ending
 _SHARED_SENSE = re.compile(r"\s+\d+\.\s*$")
 _UNUSABLE = re.compile(r"-\s|[\[\]{}<>()|=+\\#*_?\"“”„…:!/0-9]|\.\S|--|^-|-$|^‐|‐$")
@@ -111,21 +107,15 @@ def senses(entry: Entry, language: str, left_out: Tally, source_language: str = 
 
 def spellings(written: str) -> list[str]:
     """The headwords in one as written: with and without optional letters, colo(u)r, and without remarks in brackets."""
-    if _OPTIONAL.search(written):
-        return [_OPTIONAL.sub(r"\1", written), _OPTIONAL.sub("", written)]
-    return [" ".join(_BRACKETS.sub(" ", written).split())]
+    found = grammar.spellings(written)
+    return found if len(found) > 1 else [" ".join(_BRACKETS.sub(" ", written).split())]
 
 
 def headword(word: str, pos: str, language: str) -> tuple[str, str]:
     """The phrase, normalised and without grammar, and its part of speech, of a headword in ``language`` (BCP 47)."""
-    if language == "en":
-        if word.startswith("to ") and pos in ("", "v"):
-            word, pos = word[3:], "v"
-        word = _SOMEONE.sub(" ", word)
-    elif language == "de":
-        word = _JEMAND.sub(" ", word)
-    elif not _PLACEHOLDERS.isdisjoint(words := word.split()):
-        word = " ".join(word for word in words if word not in _PLACEHOLDERS)
+    if language == "en" and word.startswith("to ") and pos in ("", "v"):
+        word, pos = word[3:], "v"
+    word = grammar.without_placeholders(word, language)
     return normalise(word.strip(" .!?").replace("\u2010", "-"), language), pos
 
 
@@ -143,13 +133,13 @@ def is_acronym(word: str) -> bool:
 
 def translations(line: str, language: str) -> tuple[str, ...]:
     """The translations in one line of an entry, without labels, grammar and explanations, each once."""
-    text, before = _OPTIONAL.sub("", _SPECIES.sub(" ", line)), ""
+    text, before = grammar.spellings(_SPECIES.sub(" ", line))[-1], ""
     while text != before and _OPENING.search(text):
         before, text = text, _BRACKETS.sub(" ", text)
     if "." in text:
         if language == "en":  # before the full stop of "sth." ends the line
-            text = _SOMEONE.sub(" ", text)
-        text = _FULL_STOP.sub("", _JEMAND.sub(" ", text))
+            text = grammar.SOMEONE.sub(" ", text)
+        text = _FULL_STOP.sub("", grammar.JEMAND.sub(" ", text))
     if ":" in text:
         text = _EXPLANATION.sub("", text)
     parts: list[str] = []
@@ -185,9 +175,8 @@ def _headwords(key: str, head: str) -> list[str]:
     if plain.casefold() == key:
         return [plain]
     wanted = _letters(key)
-    if _OPTIONAL.search(plain):
-        spellings = [_OPTIONAL.sub(r"\1", plain), _OPTIONAL.sub("", plain)]
-        return spellings if wanted in map(_letters, spellings) else [key]
+    if len(found := grammar.spellings(plain)) > 1:
+        return found if wanted in map(_letters, found) else [key]
     if _letters(plain) == wanted:
         forms = [form.strip() for form in plain.split(",") if form.strip()]
         if len(forms) > 1 and _are_forms(forms):
@@ -237,9 +226,11 @@ def _sense_lines(body: str) -> list[tuple[str, int, str]]:
 
 def _clean(part: str, language: str) -> str:
     words = _SHARED_SENSE.sub("", part.replace("~", " ")).split()
-    words = [word for word in words if word not in _PLACEHOLDERS and not word.startswith(_HUNGARIAN_PLACEHOLDERS)]
+    words = [
+        word for word in words if word not in grammar.PLACEHOLDERS and not word.startswith(_HUNGARIAN_PLACEHOLDERS)
+    ]
     if language == "en":
-        words = _SOMEONE.sub(" ", " ".join(words)).split()
+        words = grammar.SOMEONE.sub(" ", " ".join(words)).split()
         if words[:1] == ["to"] and words[1:] and words[1:2] != ["and"]:  # the infinitive; "to and fro" is none
             words = words[1:]
     text = " ".join(words).strip(" .!?-–—'’‘´`")

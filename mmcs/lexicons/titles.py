@@ -98,7 +98,7 @@ def source_of(paths: Sequence[Path], source_language: str) -> str:
     """The language (BCP 47) of the wiki of two dumps, by their names unless it is given.
 
     Raises:
-        UserError: they are of two wikis, or nothing tells.
+        UserError: they are of two wikis, of another one than ``source_language``, or nothing names it.
     """
     told = {match[1]: path.name for path in paths if (match := _WIKI.fullmatch(path.name))}
     if len(told) > 1:
@@ -107,4 +107,10 @@ def source_of(paths: Sequence[Path], source_language: str) -> str:
         raise UserError(
             f"{paths[0].name} does not tell the wiki (enwiki-20250101-page.sql.gz): say --source-language en."
         )
-    return tag_of(source_language or next(iter(told)))
+    named = tag_of(next(iter(told))) if told else ""
+    if named and source_language and tag_of(source_language) != named:
+        raise UserError(
+            f"{next(iter(told.values()))} is a dump of the wiki in {named} by its name, --source-language says "
+            f"{source_language}; leave the option out, or rename the file."
+        )
+    return named or tag_of(source_language)

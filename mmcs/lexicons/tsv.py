@@ -1,33 +1,39 @@
 """Building a lexicon from any table: two columns, or a glossary with a column per language; ``mmcs lexicon build tsv`` calls it.
 
-The file's cells are read here (tabs, commas or semicolons, with the quotes of CSV); lines are ``lines``' business, ranking that of
-``pairs``. word2word's text form has its own way in, ``--format word2word``.
+The file's cells are read here (tabs, commas or semicolons, with the quotes of CSV). ``columns`` finds out what they are,
+``cells`` cleans them, ``pairs`` ranks them. word2word's text form has its own way in, ``--format word2word``.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmcs.common.language_tags import language_tag
+from mmcs.common.language_tags import known_language
 from mmcs.errors import DataError, UserError
+from mmcs.lexicons.cells import Cells
+from mmcs.lexicons.columns import POS, WEIGHT, Asked, Columns, find_columns, language_named, named_by_place
 from mmcs.lexicons.format import write_lexicon
 from mmcs.lexicons.lines import MAX_DAMAGED, Lines, provenance
-from mmcs.lexicons.packages import TAGS
+from mmcs.lexicons.order import Order
 from mmcs.lexicons.pairs import MAX_TOKENS, NO_PAIR, Pairs, clean, positive
 from mmcs.lexicons.word2word import read_ranked
+from mmcs.prepare.records import Tally
 
-POS, WEIGHT = "pos", "weight"
-_WEIGHTS = ("weight", "score")
 DELIMITERS = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
-# A cell with line breaks goes on for so many lines at most; a quote that is never closed would swallow the file.
+# A cell with line breaks has so many lines at most; a quote that is never closed would swallow the file.
 MAX_CELL_LINES = 20
+
+_GUESSED = "\t;,|"
+_LOOKED_AT = 50  # lines that tell the delimiter
+_SAMPLE = 2000  # rows that tell which columns are languages
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel's
 
 
 @dataclass(frozen=True)
@@ -35,21 +41,19 @@ class Options:
     """How to read a table.
 
     Attributes:
-        languages: the columns of a file without a header (BCP 47 tags, ``pos``, ``weight``); empty where it has one.
-        source_language: which column holds the source; "" for the first of ``languages``, or English.
-        delimiter: between cells; "" to take tab, semicolon or comma, the first that stands in the first line.
-        ignored: names of columns to leave out.
+        asked: what the columns are.
+        delimiter: between cells; "" for the one that Excel's ``sep=`` line names or that gives the most regular columns.
         word2word: a source, then its ranked targets.
+        verbatim: whether cells stay as they are, but for ``|``, ``;`` and line breaks between candidates.
         name, licence: for the lexicon's header.
         max_damaged: share of damaged lines above which the file is refused.
         max_tokens: words of the longest phrase.
     """
 
-    languages: tuple[str, ...] = ()
-    source_language: str = ""
+    asked: Asked = field(default_factory=Asked)
     delimiter: str = ""
-    ignored: tuple[str, ...] = ()
     word2word: bool = False
+    verbatim: bool = False
     name: str = ""
     licence: str = "not stated"
     max_damaged: float = MAX_DAMAGED
@@ -57,21 +61,18 @@ class Options:
 
 
 @dataclass
-class Columns:
-    """What the columns of a table are: a BCP 47 tag, ``pos``, ``weight``, or "" for one that is left out."""
+class _Read:
+    """What a table gave.
 
-    names: list[str]
-    source: int
-    targets: dict[int, str] = field(init=False)
-    seen: set[int] = field(default_factory=set)  # columns in which a cell holds a letter
+    Attributes:
+        pairs: all of it.
+        notes: sentences about the file.
+        cleaned: what was removed from cells.
+    """
 
-    def __post_init__(self) -> None:
-        taken = ("", POS, WEIGHT)
-        self.targets = {i: name for i, name in enumerate(self.names) if i != self.source and name not in taken}
-
-    @property
-    def source_language(self) -> str:
-        return self.names[self.source]
+    pairs: Pairs
+    notes: list[str]
+    cleaned: Tally
 
 
 def build_tsv(out: str | os.PathLike[str], path: str | os.PathLike[str], options: Options) -> Path:
@@ -80,59 +81,90 @@ def build_tsv(out: str | os.PathLike[str], path: str | os.PathLike[str], options
     Raises:
         UserError: no such file, or columns that are no languages. DataError: a file that cannot be used.
     """
-    known = [name for name in options.languages if name not in (POS, WEIGHT)]
-    lines = Lines(path, what="a table of words", languages=known, max_damaged=options.max_damaged)
-    pairs = _word2word(lines, options) if options.word2word else _table(lines, options)
+    lines = Lines(path, what="a table of words", max_damaged=options.max_damaged)
+    read = _word2word(lines, options) if options.word2word else _table(lines, options)
     lines.check()  # once more: looking ahead for closing quotes ends the file before its last lines are judged
+    pairs = read.pairs
     entries = pairs.entries()
     if not entries:
-        raise DataError(f"no pair of {path} could be used.{_first(pairs, lines)}")
+        raise DataError(f"no pair of {path} could be used.{_first(lines.damaged, pairs.left_out)}")
     source = {
         "name": options.name or Path(path).name,
         "provenance": provenance(Path(path), lines.sha256),
         "licence": options.licence,
+        "notes": read.notes,
+        "cleaned": read.cleaned.as_dict(),
         "left_out": lines.damaged.as_dict() | pairs.left_out.as_dict(),
     }
     return write_lexicon(out, entries, source_language=pairs.source_language, sources=[source])
 
 
-def _first(pairs: Pairs, lines: Lines) -> str:
-    causes = lines.damaged.examples | pairs.left_out.examples
-    return "".join(f" First cause: {cause} ({examples[0]})." for cause, examples in itertools.islice(causes.items(), 1))
+def _first(*tallies: Tally) -> str:
+    causes = [(cause, examples[0]) for tally in tallies for cause, examples in tally.examples.items()]
+    return f" First cause: {causes[0][0]} ({causes[0][1]})." if causes else ""
 
 
-def _table(lines: Lines, options: Options) -> Pairs:
+def _table(lines: Lines, options: Options) -> _Read:
     """The pairs of a table with a column per language."""
     from mmcs.progress import track
 
-    numbered = iter(lines)
-    first = next(numbered, (0, ""))
-    delimiter = options.delimiter or next((char for char in "\t;," if char in first[1]), "")
-    if not delimiter:
-        raise DataError(
-            f"{lines.path}: its first line has one column ({first[1][:60]!r}); columns are separated by tabs, semicolons or "
-            "commas, or by what --delimiter says."
-        )
-    cells = _split(first[1], delimiter)
-    names = _names(options.languages or cells, options.ignored, lines.path, header=not options.languages)
-    columns = Columns(names, _source(names, options, lines.path))
-    lines.languages = (*columns.targets.values(), columns.source_language)
-    rest = numbered
-    if options.languages and [_tag(cell) for cell in cells[: len(names)]] != names[: len(cells)]:
-        rest = itertools.chain([first], numbered)  # no header after all: words
+    numbered, delimiter = _delimited(iter(lines), lines.path, options.delimiter)
+    first = next(numbered, (1, ""))
+    header = _split(first[1], delimiter)
+    # Known early, they tell in what encoding a file is that is not UTF-8.
+    lines.languages = tuple(filter(None, map(language_named, (*options.asked.languages, *header))))
+    width = len(header)
+    rows = _rows(itertools.chain([first], numbered), lines, delimiter, width)
+    sample = list(itertools.islice(rows, _SAMPLE))
+    if not sample:
+        raise DataError(f"{lines.path} holds no row that can be read.{_first(lines.damaged)}")
+    columns = find_columns([row for _, row in sample], options.asked, lines.path, sample[0][0])
+    lines.languages = columns.languages
+    if not columns.named:
+        _check_order(sample, columns, lines.path)
     pairs = Pairs(columns.source_language, max_tokens=options.max_tokens)
-    separators = re.compile("[|;]".replace(delimiter, ""))
-    for number, row in _rows(track(rest, lines.path.name), lines, delimiter, len(names)):
-        _add(row, columns, separators, pairs, lines, number)
-    _check_columns(columns, lines.path)
-    return pairs
+    cells = Cells(pairs, separators="|;".replace(delimiter, ""), verbatim=options.verbatim)
+    rest = itertools.chain(sample[columns.has_header :], rows)
+    for number, row in track(rest, lines.path.name):
+        _add(row, columns, cells, lines, number)
+    lines.check()
+    if columns.source not in columns.seen:
+        raise DataError(f"{lines.path}: no cell of its column {columns.source_language} holds a letter.")
+    return _Read(pairs, columns.notes, cells.cleaned)
 
 
-def _add(
-    row: list[str], columns: Columns, separators: re.Pattern[str], pairs: Pairs, lines: Lines, number: int
-) -> None:
-    """The pairs of one row: each of the source's spellings with each candidate of each language."""
-    text = " | ".join(cell for cell in row if cell)
+def _delimited(
+    numbered: Iterator[tuple[int, str]], path: Path, delimiter: str
+) -> tuple[Iterator[tuple[int, str]], str]:
+    """The lines of the table, without Excel's ``sep=;``, and what separates its cells."""
+    ahead = list(itertools.islice(numbered, _LOOKED_AT))
+    if ahead and (named := _SEPARATOR_LINE.fullmatch(ahead[0][1])):
+        ahead, delimiter = ahead[1:], delimiter or named[1]
+    if not delimiter:
+        counts = {char: [len(_split(text, char)) for _, text in ahead] for char in _GUESSED}
+        regular = {char: sum(n == of[0] > 1 for n in of) for char, of in counts.items() if of}
+        delimiter = max(regular, key=lambda char: regular[char], default="")
+        if ahead and not regular[delimiter]:
+            raise DataError(
+                f"{path}: its first line has one column ({ahead[0][1][:60]!r}); columns are separated by tabs, semicolons, "
+                "commas or |, or by what --delimiter says."
+            )
+    return itertools.chain(ahead, numbered), delimiter
+
+
+def _check_order(sample: Sequence[tuple[int, Sequence[str]]], columns: Columns, path: Path) -> None:
+    """Compares what ``--languages`` says about each column with its words."""
+    for i, language in columns.targets.items():
+        order = Order(columns.source_language, language)
+        for _, row in sample[columns.has_header :]:
+            if max(i, columns.source) < len(row):
+                order.add(row[columns.source], row[i])
+        order.check(path, "name the columns in their order with --languages")
+
+
+def _add(row: Sequence[str], columns: Columns, cells: Cells, lines: Lines, number: int) -> None:
+    """The pairs of one row: the source with its candidates in each language."""
+    text = " | ".join(clean(cell) for cell in row if cell)
     weight, pos = None, ""
     for i, cell in enumerate(row):
         if i >= len(columns.names):
@@ -151,40 +183,54 @@ def _add(
     if not targets or not source:
         if len(columns.targets) == 1 or len(row) == 1:
             return lines.damage(NO_PAIR, number, text)
-        pairs.left_out.add(
-            "row without a source" if not source else "row without a target", f"line {number}: {text[:60]}"
-        )
+        cause = "row without a source" if not source else "row without a target"
+        cells.collected.left_out.add(cause, f"line {number}: {text[:60]}")
         return None
-    for spelling in filter(None, map(str.strip, separators.split(source))):
-        for language, cell in targets:
-            for target in filter(None, map(str.strip, separators.split(cell))):
-                pairs.add(language, spelling, target, weight, pos)
+    for language, target in targets:
+        cells.add(language, source, target, weight, pos)
     return None
 
 
 def _rows(
     numbered: Iterator[tuple[int, str]], lines: Lines, delimiter: str, width: int
 ) -> Iterator[tuple[int, list[str]]]:
-    """``(line, cells)``; cells in quotes may hold delimiters and, but in tab-separated files, line breaks."""
+    """``(line, cells)``; cells in quotes may hold delimiters and line breaks."""
     waiting: list[tuple[int, str]] = []
     while (line := waiting.pop(0) if waiting else next(numbered, None)) is not None:
         number, text = line
-        if '"' not in text or delimiter == "\t":
-            yield number, _split(text, delimiter, width)
-            continue
-        block = [text]
-        while (row := _quoted("\n".join(block), delimiter)) is None and len(block) < MAX_CELL_LINES:
-            if len(block) > len(waiting):
-                further = next(numbered, None)
-                if further is None:
-                    break
-                waiting.append(further)
-            block.append(waiting[len(block) - 1][1])
+        row: list[str] | None = None
+        if '"' in text and _quoted(text, delimiter) is None:
+            row = _joined(text, numbered, waiting, delimiter, width)
+        if row is None and (delimiter == "\t" or '"' not in text or _quoted(text, delimiter) is not None):
+            row = _split(text, delimiter, width)
         if row is None:
             lines.damage("quotes that do not match", number, text)
         else:
-            del waiting[: len(block) - 1]
             yield number, row
+
+
+def _joined(
+    text: str, numbered: Iterator[tuple[int, str]], waiting: list[tuple[int, str]], delimiter: str, width: int
+) -> list[str] | None:
+    """The cells of a row that goes over several lines, which are taken off ``waiting``; None where its quotes never match.
+
+    In tab-separated files a quote is mostly a sign of inches: there all lines together have the columns of one row.
+    """
+    block = [text]
+    while len(block) < MAX_CELL_LINES:
+        if len(block) > len(waiting):
+            further = next(numbered, None)
+            if further is None:
+                return None
+            waiting.append(further)
+        block.append(waiting[len(block) - 1][1])
+        if delimiter == "\t" and sum(line.count("\t") for line in block) >= width:
+            return None
+        row = _quoted("\n".join(block), delimiter)
+        if row is not None and (delimiter != "\t" or len(row) == width):
+            del waiting[: len(block) - 1]
+            return row
+    return None
 
 
 def _split(text: str, delimiter: str, width: int = 0) -> list[str]:
@@ -198,85 +244,25 @@ def _split(text: str, delimiter: str, width: int = 0) -> list[str]:
 
 
 def _quoted(text: str, delimiter: str) -> list[str] | None:
-    """Cells of a row of CSV; None where its quotes do not match."""
+    """Cells of a row of CSV, with their line breaks; None where its quotes do not match."""
     try:
-        rows = list(csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True))
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error:
         return None
-    return [clean(cell) for cell in rows[0]] if len(rows) == 1 else None
+    return [cell.strip() for cell in rows[0]] if len(rows) == 1 else None
 
 
-def _tag(name: str) -> str:
-    """What a column's name stands for; "" where it is neither a language nor ``pos`` or ``weight``."""
-    lowered = name.casefold()
-    if lowered == POS or lowered in _WEIGHTS:
-        return POS if lowered == POS else WEIGHT
-    try:
-        return TAGS.get(lowered) or language_tag(name)
-    except UserError:
-        return ""
-
-
-def _names(cells: Sequence[str], ignored: Sequence[str], path: Path, *, header: bool) -> list[str]:
-    """What the columns are, from the header or ``--languages``."""
-    unknown_to_ignore = [name for name in ignored if name not in cells]
-    if unknown_to_ignore:
-        raise UserError(f"{path} has no column {', '.join(unknown_to_ignore)}; it has {', '.join(cells)}.")
-    names = ["" if cell in ignored else _tag(cell) for cell in cells]
-    strange = [cell or "(no name)" for cell, name in zip(cells, names, strict=True) if not name and cell not in ignored]
-    if strange:
-        raise UserError(
-            f"{path}: {', '.join(map(repr, strange[:5]))} in its header are no language tags (BCP 47: de, pt-BR); leave "
-            "columns out with --ignore-columns, or name those of a file without a header with --languages en,de."
-            if header
-            else f"--languages: {', '.join(map(repr, strange))} is no language tag (BCP 47: de, pt-BR)."
-        )
-    if twice := [name for name, n in Counter(filter(None, names)).items() if n > 1]:
-        raise UserError(f"{path}: two columns are {twice[0]}; leave one out with --ignore-columns.")
-    languages = [name for name in names if name not in ("", POS, WEIGHT)]
-    if len(languages) < 2:
-        raise UserError(f"{path}: a lexicon needs two languages; its columns are {', '.join(cells)}.")
-    if len(languages) == 2 and not header and WEIGHT not in names:
-        names.append(WEIGHT)  # the third column of two languages, where there is one
-    if WEIGHT in names and len(languages) > 2:
-        raise UserError(f"{path}: a weight belongs to one pair; with {len(languages)} languages leave that column out.")
-    return names
-
-
-def _source(names: Sequence[str], options: Options, path: Path) -> int:
-    """Which column holds the source."""
-    languages = [name for name in names if name not in ("", POS, WEIGHT)]
-    wanted = _tag(options.source_language) if options.source_language else ""
-    if not wanted:
-        wanted = languages[0] if options.languages else "en"
-    if wanted not in names or wanted in (POS, WEIGHT):
-        raise UserError(
-            f"{path} has no column {options.source_language or wanted}; its languages are {', '.join(languages)}: say with "
-            "--source-language which is the source (or, for a file without a header, name its columns with --languages)."
-        )
-    return names.index(wanted)
-
-
-def _check_columns(columns: Columns, path: Path) -> None:
-    """A column of numbers is no language, though its name be one: ``id`` is Indonesian."""
-    if columns.source not in columns.seen:
-        raise DataError(f"{path}: no cell of its column {columns.source_language} holds a letter.")
-    for i, language in columns.targets.items():
-        if i not in columns.seen:
-            raise UserError(
-                f"{path}: no cell of its column {language!r} holds a word; leave it out with --ignore-columns {language}."
-            )
-
-
-def _word2word(lines: Lines, options: Options) -> Pairs:
-    """The pairs of word2word's text form, whose languages nothing but the options tells."""
-    names = _names(options.languages, (), lines.path, header=False) if options.languages else []
-    languages = [name for name in names if name not in (POS, WEIGHT)]
-    if len(languages) != 2:
+def _word2word(lines: Lines, options: Options) -> _Read:
+    """The pairs of word2word's text form, which does not name its languages."""
+    asked = options.asked
+    if len(asked.languages) != 2:
         raise UserError("--format word2word needs the two languages of the file: --languages en,de.")
-    source_language = _tag(options.source_language) if options.source_language else languages[0]
-    if source_language != languages[0]:
-        raise UserError(f"--format word2word: the first column is the source ({languages[0]}), not {source_language}.")
-    pairs = Pairs(source_language, max_tokens=options.max_tokens)
-    read_ranked(lines, pairs, languages[1])
-    return pairs
+    names, notes = named_by_place(asked, lines.path)
+    source, target = names
+    if asked.source_language and known_language(asked.source_language, [source]) is None:
+        raise UserError(f"--format word2word: the first column is the source ({source}), not {asked.source_language}.")
+    lines.languages = (source, target)
+    pairs = Pairs(source, max_tokens=options.max_tokens)
+    cells = Cells(pairs, verbatim=options.verbatim)
+    read_ranked(lines, cells, target, header=asked.header, notes=notes)
+    return _Read(pairs, notes, cells.cleaned)

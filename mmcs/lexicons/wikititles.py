@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from mmcs.codeswitch.lexicon import Candidate, normaliser
+from mmcs.common.language_tags import known_language, languages_of
 from mmcs.errors import DataError, UserError
 from mmcs.lexicons.format import Row, write_sorted
+from mmcs.lexicons.headers import without_header
 from mmcs.lexicons.lines import MAX_DAMAGED, Lines, provenance
+from mmcs.lexicons.order import Order
 from mmcs.lexicons.pairs import NO_PAIR, clean
 from mmcs.lexicons.ranking import MAX_CANDIDATES, MIN_WEIGHT
 from mmcs.lexicons.scratch import scratch
@@ -50,6 +53,7 @@ class Options:
         max_tokens: words of the longest source phrase; targets may have ``FURTHER_TOKENS`` more.
         max_damaged: share of damaged rows or lines above which a file is refused.
         licence: of the titles.
+        header: whether the first line of a table is a header; None: it is recognised.
     """
 
     languages: tuple[str, ...]
@@ -57,6 +61,7 @@ class Options:
     max_tokens: int = MAX_TOKENS
     max_damaged: float = MAX_DAMAGED
     licence: str = LICENCE
+    header: bool | None = None
 
 
 def build_wikititles(
@@ -109,25 +114,31 @@ def build_title_table(out: str | os.PathLike[str], path: str | os.PathLike[str],
     """Builds a lexicon from a table of two columns of titles, separated by a tab, and writes it to ``out``.
 
     Raises:
-        UserError: no such file, or not two languages. DataError: a file that cannot be used.
+        UserError: no such file, not two languages, or columns in the other order. DataError: a file that cannot be used.
     """
-    tags = [tag_of(language) for language in options.languages]
+    named = [tag_of(language) for language in options.languages]
+    languages = languages_of(named)
+    tags = [languages[tag] for tag in named]
     if len(set(tags)) != 2 or len(tags) != 2:
         raise UserError(f"a table of titles has two languages: --languages en,de; got {','.join(options.languages)}.")
-    source = tag_of(options.source_language) if options.source_language else tags[0]
-    if source not in tags:
-        raise UserError(f"--source-language {source} is no column of the table; they are {', '.join(tags)}.")
+    source = known_language(tag_of(options.source_language), tags) if options.source_language else tags[0]
+    if source is None:
+        raise UserError(
+            f"--source-language {options.source_language} is no column of the table; they are {', '.join(tags)}."
+        )
     target = next(tag for tag in tags if tag != source)
     titles = _Titles(source, Options((target,), source, options.max_tokens))
     lines = Lines(path, what="a table of two columns of titles", languages=tags, max_damaged=options.max_damaged)
+    notes = [f"{tag} is taken as {language}" for tag, language in languages.items() if tag != language]
     with scratch(_TABLES) as database:
-        pairs = titles.pairs(lines, target, swapped=source != tags[0])
+        pairs = titles.pairs(lines, tags, header=options.header, notes=notes)
         database.executemany("INSERT INTO pair VALUES (?, ?, ?, ?)", pairs)
         about = {
             "name": f"Wikipedia titles ({Path(path).name})",
             "provenance": provenance(Path(path), lines.sha256),
             "licence": options.licence,
             "rows": lines.read,
+            "notes": notes,
             "left_out": lines.damaged.as_dict() | titles.left_out.as_dict() | titles.left_out_targets.as_dict(),
         }
         return _write(out, database, titles, [about])
@@ -166,20 +177,24 @@ class _Titles:
             if text and _is_number(number, self.left_out_targets):
                 yield int(number or 0), language, text
 
-    def pairs(self, lines: Lines, language: str, *, swapped: bool) -> Iterator[tuple[str, str, str, int]]:
-        """The pairs of a table."""
-        from mmcs.progress import track
-
+    def pairs(
+        self, lines: Lines, columns: Sequence[str], *, header: bool | None, notes: list[str]
+    ) -> Iterator[tuple[str, str, str, int]]:
+        """The pairs of a table whose two ``columns`` are languages; ``header`` and ``notes`` as in ``without_header``."""
+        (language,) = self.languages
         self.linked.add(language)
-        for number, text in track(lines, lines.path.name):
+        order = Order(*columns)
+        for number, text in without_header(lines, lambda text: text.split("\t"), columns, header, notes):
             cells = text.split("\t")
             if len(cells) != 2 or not all(map(str.strip, cells)):
                 lines.damage(NO_PAIR if len(cells) < 3 else "more than two columns", number, text)
                 continue
-            source, target = reversed(cells) if swapped else cells
+            order.add(*(plain(cell)[0] for cell in cells))
+            source, target = cells if columns[0] == self.source_language else reversed(cells)
             found, text = self._phrase(source), self._candidate(target, language)
             if found and text:
                 yield found[0], language, text, found[1]
+        order.check(lines.path, f"write --languages {','.join(reversed(columns))}")
 
     def _phrase(self, title: str) -> tuple[str, int] | None:
         text, whole = plain(title)

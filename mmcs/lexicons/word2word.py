@@ -5,20 +5,34 @@ The library itself keeps pickles, which mmcs does not read; its words are writte
 
 from __future__ import annotations
 
+from mmcs.lexicons.cells import Cells
+from mmcs.lexicons.headers import without_header
 from mmcs.lexicons.lines import Lines
-from mmcs.lexicons.pairs import NO_PAIR, Pairs, clean, positive
+from mmcs.lexicons.order import Order
+from mmcs.lexicons.pairs import NO_PAIR, clean, positive
 
 
-def read_ranked(lines: Lines, pairs: Pairs, language: str) -> None:
-    """Adds the pairs of all lines, best first; a source that comes again goes on where it stopped."""
-    from mmcs.progress import track
+def read_ranked(lines: Lines, cells: Cells, language: str, *, header: bool | None, notes: list[str]) -> None:
+    """Adds the pairs of all lines, best first; a source that comes again adds to what it has.
 
-    for number, text in track(lines, lines.path.name):
+    Args:
+        lines: of the file.
+        cells: takes the pairs.
+        language: of the targets (BCP 47).
+        header: whether the first line is a header; None: it is recognised.
+        notes: takes sentences about the file.
+    """
+    order = Order(cells.source_language, language)
+    languages = (cells.source_language, language)
+    for number, text in without_header(lines, lambda text: text.split("\t"), languages, header, notes):
         source, targets, weight = ranked_line(text)
         if not source or not targets:
             lines.damage(NO_PAIR, number, text)
-        for target in targets if source else ():
-            pairs.add(language, source, target, weight)
+            continue
+        order.add(source, targets[0])
+        for target in targets:
+            cells.add(language, source, target, weight)
+    order.check(lines.path, "name the columns in their order with --languages")
 
 
 def ranked_line(text: str) -> tuple[str, list[str], float | None]:

@@ -129,6 +129,16 @@ def test_without_known_languages_the_encoding_of_a_longer_file_is_still_named(tm
     assert "looks like cp1252" in refused(file(tmp_path, (words * 5).replace(" ", "\n").encode("cp1252")))
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_lines_that_end_with_a_carriage_return_alone(tmp_path: Path, mark: bytes) -> None:
+    """As old spreadsheets write them; among line feeds a carriage return is a control character."""
+    text = "dog\tHund\rsize\tGröße\r\r" + "".join(f"w{i}\tv{i}\r" for i in range(20_000))
+    lines = Lines(file(tmp_path, mark + text.encode()))
+    read = list(lines)
+    assert read[:3] == [(1, "dog\tHund"), (2, "size\tGröße"), (4, "w0\tv0")] and len(read) == 20_002
+    assert lines.sha256 == hashlib.sha256(mark + text.encode()).hexdigest()
+
+
 def test_one_bad_line_among_utf8_is_damage_and_no_other_encoding(tmp_path: Path) -> None:
     lines = Lines(file(tmp_path, GOOD.encode() + "kaputt größe\n".encode("cp1252")))
     assert len(list(lines)) == 20
@@ -144,9 +154,9 @@ def test_utf16_and_utf32_are_named_with_or_without_a_mark(tmp_path: Path, encodi
 
 def packed(kind: str) -> bytes:
     buffer = io.BytesIO()
-    if kind == "zip":
+    if kind in ("zip", "xlsx"):
         with zipfile.ZipFile(buffer, "w") as archive:
-            archive.writestr("a.txt", GOOD)
+            archive.writestr("a.txt" if kind == "zip" else "[Content_Types].xml", GOOD)
     else:
         with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
             info = tarfile.TarInfo("a.txt")
@@ -160,6 +170,20 @@ def packed(kind: str) -> bytes:
     [
         (pickle.dumps({"dog": "Hund"}), "pickle, which can run code"),
         (packed("zip"), "a zip archive"),
+        (packed("xlsx"), "an Excel or Word file; save it as CSV (UTF-8)"),
+        (b"PK\x03\x04" + bytes(26) + b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "an OpenDocument file"),
+        (b"\xd0\xcf\x11\xe0" + bytes(99), "an Excel or Word file"),
+        (b"PAR1" + bytes(99), "a Parquet file; write it as CSV: pandas.read_parquet"),
+        (b"ARROW1\0\0" + bytes(99), "an Arrow file"),
+        (b'{"en": "dog", "de": "Hund"}\n', "is JSON; write it as CSV"),
+        (b'\xef\xbb\xbf[\n  {"en": "dog"}\n]', "is JSON; write it as CSV"),
+        (b'<?xml version="1.0"?>\n<!DOCTYPE tmx>\n<tmx version="1.4">', "a translation memory or term base in XML"),
+        (
+            b'<?xml version="1.0"?>\n<TEI xmlns="http://www.tei-c.org/ns/1.0">',
+            "a TEI dictionary; 'mmcs lexicon build freedict",
+        ),
+        (b"<!DOCTYPE html>\n<html>", "a web page, not the file itself"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
         (packed("tar"), "a tar archive"),
         (b"\x89HDF\r\n\x1a\n" + bytes(99), "HDF5"),
         (b"\x89PNG\r\n\x1a\n" + bytes(99), "a picture"),

@@ -81,6 +81,40 @@ def test_the_command_prints_counts_and_what_it_left_out(tmp_path: Path, capsys: 
     assert "4 of 24 lines (17%)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("header", ["source target", "English\tGerman", "en de", "word\ttranslation"])
+def test_a_header_is_no_entry_and_commas_behind_words_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], header: str
+) -> None:
+    path = tmp_path / "en-de.txt"
+    path.write_text(f"{header}\ndog, Hund,\nac/dc ac/dc\n", "utf-8")
+    out = str(tmp_path / "x.lex")
+    assert main(["lexicon", "build", "muse", str(path), "--out", out]) == 0
+    assert {phrase: texts(Lexicon.open(out), phrase) for phrase, _ in Lexicon.open(out).items("de")} == {
+        "dog": ["Hund"],
+        "ac/dc": ["ac/dc"],
+    }
+    shown = capsys.readouterr().err
+    assert "note: line 1 (" in shown and "is a header, not an entry (with --no-header it is one)" in shown
+    assert "cleaned 2 x punctuation around a word (e.g. dog, -> dog; Hund, -> Hund)" in shown
+    assert main(["lexicon", "build", "muse", str(path), "--out", out, "--no-header", "--no-clean"]) == 0
+    assert len(Lexicon.open(out)) == 3 and texts(Lexicon.open(out), "dog,") == ["Hund,"]
+
+
+def test_a_file_of_the_other_direction_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "german.txt").write_text("hund dog\nkatze cat\nhaus house\nbaum tree\n")
+    assert main(["lexicon", "build", "muse", f"de={tmp_path}/german.txt", "--out", str(tmp_path / "x.lex")]) == 2
+    assert "the columns of en and de seem to be the wrong way round (4 of 4 rows" in capsys.readouterr().err
+
+
+def test_regions_in_tags_stand_for_their_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.txt").write_text("tomato Paradeiser\n")
+    out = str(tmp_path / "x.lex")
+    arguments = [f"de-AT={tmp_path}/a.txt", "--source-language", "en-US", "--out", out]
+    assert main(["lexicon", "build", "muse", *arguments]) == 0
+    assert Lexicon.open(out).languages == ("de",) and Lexicon.open(out).source_language == "en"
+    assert "note: de-AT is taken as de" in capsys.readouterr().err
+
+
 def test_mistakes_end_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "en-de.txt").write_text("dog hund\n")
     (tmp_path / "de-en.txt").write_text("hund dog\n")
@@ -96,7 +130,9 @@ def test_mistakes_end_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixt
 
     both = (str(tmp_path / "en-de.txt"), str(tmp_path / "de-en.txt"))
     assert "one source language" in fails(2, *both)
-    assert "into itself" in fails(2, both[1], "--source-language", "en")
+    assert "into itself" in fails(2, f"en={both[1]}", "--source-language", "en")
+    assert "de-en.txt translates from de by its name" in fails(2, both[1], "--source-language", "en")
+    assert "en-de.txt translates from en by its name" in fails(2, both[0], "--source-language", "fr")
     assert "does not tell the languages" in fails(2, str(tmp_path / "mine.txt"))
     assert "5 of 5 lines (100%)" in fails(3, f"de={tmp_path}/mine.txt")
     assert "no pair" in fails(3, f"de={tmp_path}/long.txt")

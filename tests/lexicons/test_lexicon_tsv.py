@@ -12,6 +12,7 @@ import pytest
 
 from mmcs.cli import main
 from mmcs.codeswitch.lexicon import Lexicon
+from mmcs.lexicons.columns import Asked
 from mmcs.lexicons.tsv import Options, build_tsv
 from mmcs.lexicons.word2word import ranked_line
 
@@ -22,7 +23,9 @@ def read(folder: Path, text: str, **options: object) -> Found:
     """The entries of a table: (phrase, language) to candidates."""
     path = folder / "table.csv"
     path.write_bytes(text.encode())
-    lexicon = Lexicon.open(build_tsv(folder / "x.lex", path, Options(**options)))  # type: ignore[arg-type]
+    asked = {name: options.pop(name) for name in ("languages", "source_language", "header") if name in options}
+    made = build_tsv(folder / "x.lex", path, Options(Asked(**asked), **options))  # type: ignore[arg-type]
+    lexicon = Lexicon.open(made)
     return {(phrase, language): [c.text for c in found] for phrase, language, found in lexicon.rows()}
 
 
@@ -35,7 +38,7 @@ WIDE: Found = {("dog", "de"): ["Hund", "Köter"], ("dog", "sw"): ["mbwa"], ("hot
         "en,de,sw\ndog,Hund|Köter,mbwa\nhot dog,Hotdog,\n",
         "\ufeffen;de;sw\r\nDog;Hund|Köter;mbwa\r\nhot  dog;Hotdog\r\n",
         "en\tde\tsw\ndog\tHund;Köter\tmbwa\nhot dog\tHotdog\t\n",
-        '"en","de","sw"\n"dog","Hund;Köter","mbwa"\n"hot\ndog","Hotdog",""\n',
+        '"en","de","sw"\n"dog","Hund;Köter","mbwa"\n"hot dog","Hotdog",""\n',
         "SW,DE,EN\nmbwa,Hund | Köter,dog\n,Hotdog,hot dog\n",
         "eng,deu,swh\ndog,Hund;;Köter,mbwa\nhot dog,Hotdog,,\n",
     ],
@@ -51,8 +54,13 @@ def test_cells_are_those_of_the_csv_module(tmp_path: Path) -> None:
     cells = [f"w{i}" + "".join(random.choices(pieces, k=random.randrange(5))) + "z" for i in range(200)]
     text = io.StringIO()
     csv.writer(text).writerows([("en", "de"), *((f"s{i}", cell) for i, cell in enumerate(cells))])
-    expected = {(f"s{i}", "de"): [" ".join(cell.split())] for i, cell in enumerate(cells)}
-    assert read(tmp_path, text.getvalue(), max_tokens=99) == expected
+    expected = {
+        (f"s{i}", "de"): list(dict.fromkeys(" ".join(line.split()) for line in cell.split("\n")))
+        for i, cell in enumerate(cells)
+    }
+    assert read(tmp_path, text.getvalue(), max_tokens=99, verbatim=True) == {
+        key: [line for line in lines if line] for key, lines in expected.items()
+    }
 
 
 def test_a_quote_that_is_never_closed_costs_its_line_and_no_other(tmp_path: Path) -> None:
@@ -94,6 +102,113 @@ def test_a_source_cell_may_hold_several_spellings(tmp_path: Path) -> None:
     assert read(tmp_path, "en,de\nsofa|couch,Sofa\n") == {("sofa", "de"): ["Sofa"], ("couch", "de"): ["Sofa"]}
 
 
+@pytest.mark.parametrize(
+    ("text", "arguments", "expected"),
+    [
+        # headers of languages: tags, regions, names in English and in their own or any language, in compounds
+        ("en-US;de-DE;fr_FR\ndog;Hund;chien\n", (), "dog de Hund, dog fr chien"),
+        ("English;German;French\ndog;Hund;chien\n", (), "dog de Hund, dog fr chien"),
+        ("Deutsch;Englisch\nHund;dog\n", (), "dog de Hund"),
+        ("anglais\tfrançais\ndog\tchien\n", (), "dog fr chien"),
+        ("英語,日本語\ndog,犬\n", (), "dog ja 犬"),
+        ("Term (EN);term_de\ndog;Hund\n", (), "dog de Hund"),
+        ("eng,swh\ndog,mbwa\n", (), "dog sw mbwa"),
+        ("English;German;French\ndog;Hund;chien\n", ("--languages", "en,fr"), "dog fr chien"),
+        ("German;English\nHund;dog\n", ("--languages", "en,de"), "dog de Hund"),
+        # headers of sides
+        ("source\ttarget\ndog\tHund\n", ("--languages", "en,de"), "dog de Hund"),
+        ("word,translation\ndog,Hund\n", ("--languages", "en,de"), "dog de Hund"),
+        ("Begriff;Übersetzung\ndog;Hund\n", ("--languages", "en,de"), "dog de Hund"),
+        ("0,1\ndog,Hund\n", ("--languages", "en,de"), "dog de Hund"),
+        # words that look like a header
+        ("English;Englisch\nGerman;Deutsch\n", ("--languages", "en,de"), "english de Englisch, german de Deutsch"),
+        ("word;Wort\n", ("--languages", "en,de"), "word de Wort"),
+        ("source;Quelle\n", ("--languages", "en,de"), "source de Quelle"),
+        ("so;it\n", ("--languages", "en,de"), "so de it"),
+        # the user's word
+        ("English;German\ndog;Hund\n", ("--languages", "en,de", "--no-header"), "dog de Hund, english de German"),
+        ("Wort;Zitat\ndog;Hund\n", ("--languages", "en,de", "--header"), "dog de Hund"),
+        ("Wort;Zitat\ndog;Hund\n", ("--column", "Wort=en", "--column", "Zitat=de"), "dog de Hund"),
+    ],
+)
+def test_a_header_is_recognised_and_gives_no_entry(
+    tmp_path: Path, text: str, arguments: tuple[str, ...], expected: str
+) -> None:
+    assert run(tmp_path, text, *arguments) == 0
+    rows = Lexicon.open(tmp_path / "x.lex").rows()
+    assert ", ".join(f"{phrase} {language} {found[0].text}" for phrase, language, found in rows) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "left_out"),
+    [
+        ("id,en,de\nT-1001,dog,Hund\nT-1002,cat,Katze\n", "column id is left out: its cells are codes, such as T-1001"),
+        ("en,de,is_ok\ndog,Hund,yes\ncat,Katze,no\n", "column is_ok is left out: not a language tag"),
+        ("en,de,no\ndog,Hund,1\ncat,Katze,2\n", "column no is left out: its cells are numbers, such as 1"),
+        (",en,de\n0,dog,Hund\n1,cat,Katze\n", "column 1 (no name) is left out"),
+        ("notes,en,notes,de\na,dog,b,Hund\nc,cat,d,Katze\n", "column notes is left out"),
+        ("en,de,cat\ndog,Hund,animal\ncat,Katze,animal\n", "column cat is left out"),
+        ("en;de;\ndog;Hund;\ncat;Katze;\n", ""),
+    ],
+)
+def test_columns_that_are_no_languages_are_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, left_out: str
+) -> None:
+    assert run(tmp_path, text) == 0
+    shown = capsys.readouterr()
+    assert "entries per language: de 2" in shown.out and "note: columns of languages: en, de; change with" in shown.err
+    assert left_out in shown.err if left_out else "left out" not in shown.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\nen;de\ndog;Hund\n",
+        '\ufeff"sep=\t"\r\nen\tde\r\ndog\tHund\r\n',
+        "en;de\rdog;Hund\r",
+        'en,de\rdog,"Hund"\r',
+        "en | de\ndog | Hund\n",
+        "en;de;;\ndog;Hund;;\n",
+    ],
+)
+def test_files_of_spreadsheets_are_read(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text) == {("dog", "de"): ["Hund"]}
+
+
+def test_cells_with_line_breaks_are_read_from_tab_separated_files_too(tmp_path: Path) -> None:
+    text = 'en\tde\n"dog\nhound"\tHund\ncat\t"Katze\nKater"\n5" screen\t5" Schirm\n'
+    assert read(tmp_path, text) == {
+        ("dog", "de"): ["Hund"],
+        ("hound", "de"): ["Hund"],
+        ("cat", "de"): ["Katze", "Kater"],
+        ('5" screen', "de"): ['5" Schirm'],
+    }
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows"),
+    [
+        ("en,de", "Hund dog,Katze cat,Haus house"),
+        ("de,en", "dog Hund,cat Katze,house Haus"),
+        ("en,ru", "дом house,кот cat,лес wood"),
+    ],
+)
+def test_languages_named_the_wrong_way_round_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], columns: str, rows: str
+) -> None:
+    text = rows.replace(",", "\n").replace(" ", "\t")
+    assert run(tmp_path, text, "--languages", columns) == 2
+    assert "seem to be the wrong way round (3 of 3 rows" in capsys.readouterr().err
+    turned = ",".join(reversed(columns.split(",")))
+    assert run(tmp_path, text, "--languages", turned) == 0
+
+
+def test_a_region_stands_for_its_language_unless_the_table_has_both(tmp_path: Path) -> None:
+    assert set(read(tmp_path, "en-GB,de-AT\ndog,Hund\n")) == {("dog", "de")}
+    assert set(read(tmp_path, "en,de,de-AT\ndog,Hund,Hunderl\n")) == {("dog", "de"), ("dog", "de-AT")}
+    assert set(read(tmp_path, "dog,Hund\n", languages=("EN", "de_CH"))) == {("dog", "de")}
+
+
 def run(folder: Path, text: str | bytes, *arguments: str) -> int:
     path = folder / "table.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -124,18 +239,31 @@ def test_the_command_prints_counts_and_what_it_left_out(tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("text", "arguments", "code", "said"),
     [
-        ("dog\tHund\n", (), 2, "'Hund' in its header are no language tags"),
-        ("cat,kat\ndog,hond\n", (), 2, "has no column en"),
-        ("en,de,notes\na,b,c\n", (), 2, "--ignore-columns"),
-        ("en,de\na,b\n", ("--ignore-columns", "nots"), 2, "has no column nots; it has en, de"),
+        ("dog\tHund\n", (), 2, "its first line (dog, Hund) names no language. If it is words, name the languages"),
+        (
+            "source;target\ndog;Hund\n",
+            (),
+            2,
+            "does not name the languages of its columns; name them: --languages en,de.",
+        ),
+        ("dog\tHund\n", ("--no-header",), 2, "without a header --languages says what the columns are"),
+        ("en;de\ndog;Hund\n", ("--languages", "en,sv"), 2, "the first line (en, de) names other languages than en, sv"),
+        ("French;Spanish\na;b\n", ("--languages", "en,de"), 2, "names other languages than en, de"),
+        ("en;de\n", (), 3, "has no rows below its header (en, de)"),
+        ("cat,kat\ndog,hond\n", (), 2, "its first line (cat, kat) names no language"),
+        ("nl,fr\nhond,chien\n", (), 2, "has no column en; its languages are nl, fr"),
+        ("en,de\na,b\n", ("--ignore-columns", "nots"), 2, "has no column 'nots' (--ignore-columns); it has: en, de"),
+        ("en,de\na,b\n", ("--column", "fr=fr"), 2, "has no column 'fr' (--column); it has: en, de"),
         ("en,de,de\na,b,c\n", (), 2, "two columns are de"),
+        ("en,de,German\na,b,c\n", (), 2, "two columns are de ('de', 'German'); rename one"),
+        ("en-US,en-GB,de\na,b,c\n", (), 2, "two columns are en ('en-US', 'en-GB')"),
+        ("en,id\ndog,T-1\ncat,T-2\n", (), 2, "Column id is left out: its cells are codes, such as T-1"),
         ("en,notes\na,b\n", ("--ignore-columns", "notes"), 2, "needs two languages"),
-        ("id,en,de\n1,dog,Hund\n2,cat,Katze\n", (), 2, "--ignore-columns id"),
         ("en,de\n1,2\n", (), 3, "no cell of its column en"),
         ("en,de,fi,weight\na,b,c,1\n", (), 2, "a weight belongs to one pair"),
         ("en,de\na,b\n", ("--source-language", "fi"), 2, "has no column fi"),
         ("dog\ncat\n", ("--languages", "en,de"), 3, "has one column"),
-        ("dog,Hund\n", ("--languages", "en,deutsch"), 2, "'deutsch' is no language tag"),
+        ("dog,Hund\n", ("--languages", "en,hund"), 2, "'hund' is no language tag"),
         (
             "dog,Hund,x\ncat,Katze,-1\n",
             ("--languages", "en,de"),

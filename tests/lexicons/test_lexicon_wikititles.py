@@ -277,6 +277,18 @@ def test_mistakes_get_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for code, says, *argv in (
         (2, "together, or from --tsv", "--page", page, "--languages", "de"),
         (2, "of two wikis", "--page", other, "--langlinks", links, "--languages", "fi"),
+        (
+            2,
+            "in en by its name, --source-language says de",
+            "--page",
+            page,
+            "--langlinks",
+            links,
+            "--languages",
+            "fi",
+            "--source-language",
+            "de",
+        ),
         (2, "does not tell the wiki", "--page", str(nameless), "--langlinks", str(nameless_links), "--languages", "fi"),
         (2, "the source language", "--page", page, "--langlinks", links, "--languages", "de,en"),
         (2, "not a language tag", "--page", page, "--langlinks", links, "--languages", "german!"),
@@ -302,3 +314,34 @@ def test_mistakes_get_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr()
     assert "entries per language: de 4" in printed.out
     assert "1 x language without a link: sv" in printed.err and "1 x redirect" in printed.err
+
+
+TITLES = "Dog\tHund\nCat\tKatze\nHouse\tHaus\nParis\tParis\nWashington, D.C.\tWashington, D.C.\n"
+
+
+@pytest.mark.parametrize("option", [(), ("--source-language", "de"), ("--source-language", "en")])
+def test_titles_in_the_other_order_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: tuple[str, ...]
+) -> None:
+    (tmp_path / "t.tsv").write_text(TITLES)
+    arguments = ["--tsv", str(tmp_path / "t.tsv"), "--out", str(tmp_path / "t.lex"), *option]
+    assert main(["lexicon", "build", "wikititles", "--languages", "de,en", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert "the columns of de and en seem to be the wrong way round (3 of 5 rows" in error
+    assert error.strip().endswith("write --languages en,de.")
+    assert main(["lexicon", "build", "wikititles", "--languages", "en,de", *arguments]) == 0
+    assert Lexicon.open(tmp_path / "t.lex").source_language == (option[-1] if option else "en")
+
+
+@pytest.mark.parametrize("header", ["en\tde", "English\tGerman", "title_en\ttitle_de", "source_title\ttarget_title"])
+def test_the_header_of_a_table_of_titles_is_no_entry(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], header: str
+) -> None:
+    (tmp_path / "t.tsv").write_text(f"{header}\n{TITLES}")
+    out = str(tmp_path / "t.lex")
+    arguments = ["--tsv", str(tmp_path / "t.tsv"), "--languages", "en,de", "--out", out]
+    assert main(["lexicon", "build", "wikititles", *arguments]) == 0
+    assert len(Lexicon.open(out)) == 5 and "is a header, not an entry" in capsys.readouterr().err
+    assert [one.text for one in Lexicon.open(out).candidates("washington, d.c.", "de")] == ["Washington, D.C."]
+    assert main(["lexicon", "build", "wikititles", *arguments, "--no-header"]) == 0
+    assert len(Lexicon.open(out)) == 6
