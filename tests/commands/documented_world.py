@@ -309,6 +309,7 @@ def _lexicon_sources(folder: Path) -> None:
     _lines(folder / "titles.en-de.tsv", *(line.replace(" ", "\t") for line in german))
     _lines(folder / "pairs.tsv", *(line.replace(" ", "\t") for line in german))
     _lines(folder / "glossary.csv", "en,de,sw", "dog,Hund|Köter,mbwa", "ball,Ball,", "house,Haus,nyumba")
+    _lines(folder / "terms.csv", "en;Bezeichnung;notes", "running shoe;Laufschuh m;new", '"dog\nhound";Hund, Köter;')
     _vectors(folder)
     lexicon = ["lexicon", "build", "tsv", str(folder / "pairs.tsv"), "--languages", "en,de"]
     for path in (folder / "own.lex", folder / "data" / "lexicons" / "freedict.lex"):
