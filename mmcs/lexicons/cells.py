@@ -16,12 +16,20 @@ from mmcs.lexicons import grammar
 from mmcs.lexicons.pairs import Pairs, clean
 from mmcs.prepare.records import Tally
 
+MAX_CELL = 10_000  # characters; a longer one is no list of words
+_DEEPEST = 3  # brackets in brackets
+
 _BREAKS = re.compile(r"[\n\r\v\f\u2028\u2029]|<(?:br|p|/p|li|/li)\s*/?>", re.IGNORECASE)
 _SPACED_SLASH = re.compile(r"\s+[/\uff0f]\s+")
 _COMMA = re.compile(r"(?<!\d)[,\uff0c\u3001\u060c]|[,\uff0c\u3001\u060c](?!\d)")
 _SLASH = re.compile(r"(?<=\w)[/\uff0f](?=\w)")
 _SLASH_OR_HYPHEN = re.compile(r"(?<=\w)[/\uff0f-](?=\w)")  # "client/server", "Client-Server"
 _NUMBERS = re.compile(r"(?:^|(?<=\s))\d{1,2}[.)]\s+")
+
+# Most cells: one word, or several with spaces alone between them.
+_WORD = re.compile(r"\w+(?:-\w+)*")
+_WORDS = re.compile(r"[\w-]*\w(?: \w[\w-]*)*")
+_LISTING = re.compile(r"[,/\uff0c\u3001\u060c\uff0f]")
 
 # A round bracket that touches the word before it is an ending (photo(s), Lehrer(in)) or belongs to it (titanium(III)).
 _REMARK = re.compile(
@@ -60,6 +68,9 @@ class Cells:
 
     def add(self, language: str, source: str, target: str, weight: float | None = None, pos: str = "") -> None:
         """Adds the pairs of two cells; ``language`` is the target's (BCP 47), the rest as in ``Pairs.add``."""
+        if max(len(source), len(target)) > MAX_CELL:
+            self.collected.left_out.add(f"cell of more than {MAX_CELL:,} characters", f"{source[:40]} - {target[:40]}")
+            return
         found = None
         for found in self.pairs(source, target, language):
             self.collected.add(language, *found, weight, pos)
@@ -68,7 +79,7 @@ class Cells:
 
     def pairs(self, source: str, target: str, language: str) -> Iterator[tuple[str, str]]:
         """Each source in one cell with each candidate in the other; ``language`` is the candidates' (BCP 47)."""
-        if source.isalpha() and target.isalpha():  # most of a word list
+        if _WORD.fullmatch(source) and _WORD.fullmatch(target):  # most of a word list
             yield source, target
             return
         if source != self._source:  # a source comes with all its languages in a row, and is counted once
@@ -81,21 +92,25 @@ class Cells:
         own = self.source_language
         sources = [self._tidy(part, own, target, language) for part in sources]
         targets = [self._tidy(part, language, source, own) for part in targets]
-        listed = self._listed(sources, targets, own), self._listed(targets, sources, language)
-        of_source = [self._tidy(part, own, target, language) for part in listed[0]]
-        of_target = [self._tidy(part, language, source, own) for part in listed[1]]
-        for one, other in [*itertools.product(of_source, of_target), *self._side_by_side(of_source, of_target)]:
+        found = list(itertools.product(sources, targets))
+        if _LISTING.search(source) or _LISTING.search(target):
+            listed = self._listed(sources, targets, own), self._listed(targets, sources, language)
+            sources = [self._tidy(part, own, target, language) for part in listed[0]]
+            targets = [self._tidy(part, language, source, own) for part in listed[1]]
+            found = [*itertools.product(sources, targets), *self._side_by_side(sources, targets)]
+        for one, other in found:
             for spelling in grammar.spellings(one):
                 yield from self._without_articles(spelling, grammar.spellings(other)[-1], language)
 
     def _parts(self, cell: str) -> list[str]:
         """The parts of a cell between line breaks and separators, without remarks in brackets."""
+        if _WORDS.fullmatch(cell):
+            return [cell]
         text = _BREAKS.sub("\n", decode_entities(cell))
         if not self.verbatim:
-            before = ""
             bare = text
-            while bare != before:
-                before, bare = bare, _REMARK.sub(" ", bare)
+            for _ in range(_DEEPEST):
+                bare = _REMARK.sub(" ", bare)
             self._count("remark in brackets", text, bare)
             text = bare
         asked = [part for line in text.split("\n") for part in self._separator.split(line)]
@@ -120,6 +135,8 @@ class Cells:
 
     def _tidy(self, text: str, language: str, other: str, other_language: str) -> str:
         """``text`` without grammar and punctuation around it; ``other`` is the cell of the other side."""
+        if _WORDS.fullmatch(text) and grammar.MARKS.isdisjoint(text.split()):
+            return text
         if not any(map(str.isalnum, text)):  # ":-)"
             return text
         steps: tuple[tuple[str, Callable[[str], str]], ...] = (

@@ -14,9 +14,12 @@ STOP_WORDS = 100
 _LISTS = {"hr": "sh", "sr": "sh", "bs": "sh", "no": "nb", "nn": "nb", "tl": "fil"}
 
 
-def zipf(text: str, language: str) -> float:
-    """Zipf frequency of a word, or of a phrase through its words; 0 where ``language`` (BCP 47) does not know one."""
-    frequencies = _frequencies(language.split("-")[0])
+def zipf(text: str, language: str, wordlist: str = "best") -> float:
+    """Zipf frequency of a word, or of a phrase through its words; 0 where ``language`` (BCP 47) does not know one.
+
+    ``wordlist`` is wordfreq's: "small" has the commonest words alone, and is read at once.
+    """
+    frequencies = _frequencies(language.split("-")[0], wordlist)
     inverse = 0.0
     for word in text.casefold().split():
         frequency = frequencies.get(word, 0.0)
@@ -46,9 +49,9 @@ def stop_words(language: str) -> frozenset[str]:
     return common & frozenset(get_stop_words(base)) if base in LANGUAGE_MAPPING else common
 
 
-@lru_cache(2)
-def _frequencies(language: str) -> Mapping[str, float]:
+@lru_cache(4)
+def _frequencies(language: str, wordlist: str = "best") -> Mapping[str, float]:
     import wordfreq
 
     name = _LISTS.get(language, language)
-    return wordfreq.get_frequency_dict(name, "best") if name in wordfreq.available_languages("best") else {}
+    return wordfreq.get_frequency_dict(name, wordlist) if name in wordfreq.available_languages(wordlist) else {}

@@ -6,6 +6,7 @@ Rules on text alone. ``senses`` (FreeDict) and ``cells`` (glossaries and word li
 from __future__ import annotations
 
 import re
+from functools import cache
 
 _OPTIONAL = re.compile(r"(?<=\w)\((\w+)\)(?=\w)")  # "colo(u)red"
 # "someone, something" as dictionaries abbreviate it: grammar, not text. In English, German, and the rest.
@@ -27,11 +28,14 @@ _INFINITIVES = {
     "en": "to", "de": "zu", "nl": "te", "sv": "att", "da": "at", "no": "å", "is": "að", "ro": "a", "lb": "ze",
 }  # fmt: skip
 # Gender, number and part of speech behind a word: "Hund m", "chien n.m.", "gente f pl", "Hund, m".
-_TOKEN = r"(?:m|f|n|nt|v|mf|pl|sg|sing|masc|fem|neutr?|adj|adv|subst|vb|vt|vi|nm|nf|sm|sf)"
-_GRAMMAR = re.compile(rf"(?<=[^\W\d_])(?:,\s*|\s+)({_TOKEN}(?:[./,]\s*|\s+|\.)?)+$")
+_TOKENS = "m|f|n|nt|v|mf|pl|sg|sing|masc|fem|neut|neutr|adj|adv|subst|vb|vt|vi|nm|nf|sm|sf"
+_GRAMMAR = re.compile(rf"(?<=[^\W\d_])(?:,\s*|\s+)(?:{_TOKENS})\.?(?:(?:[./,]\s*|\s+|(?<=\.))(?:{_TOKENS})\.?)*$")
+# A text of nothing but words holds one of these words, or no rule below but that for articles applies.
+MARKS = frozenset([*_TOKENS.split("|"), *_INFINITIVES.values(), *PLACEHOLDERS, "sth", "sb", "sg"])
 _LAST = re.compile(r"\w+(?=\W*$)")
 
 
+@cache
 def base(language: str) -> str:
     """The language alone of a BCP 47 tag."""
     return language.split("-", 1)[0]

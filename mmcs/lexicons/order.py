@@ -14,7 +14,7 @@ import regex
 from mmcs.errors import UserError
 from mmcs.lexicons.frequency import zipf
 
-LOOKED_AT = 2000  # rows
+LOOKED_AT = 1000  # rows
 _CLEAR = 1.0  # difference of Zipf frequencies from which a row counts
 _LEAST, _TIMES = 3, 4  # so many rows against the order, and so many times those for it
 _SCRIPT = 9.0  # what a cell in another script counts: more than any frequency
@@ -61,7 +61,7 @@ def _fits(text: str, language: str) -> float:
     letters = [char for char in text if char.isalpha()]
     script = _script(language)
     foreign = sum(script.match(char) is None for char in letters) if script is not None else 0
-    return zipf(text, language) - (_SCRIPT if 2 * foreign > len(letters) else 0.0)
+    return zipf(text, language, "small") - (_SCRIPT if 2 * foreign > len(letters) else 0.0)
 
 
 @cache

@@ -108,8 +108,10 @@ def _table(lines: Lines, options: Options) -> _Read:
     """The pairs of a table with a column per language."""
     from mmcs.progress import track
 
-    numbered, delimiter = _delimited(iter(lines), lines.path, options.delimiter)
-    first = next(numbered, (1, ""))
+    numbered, delimiter = _delimited(iter(lines), lines, options.delimiter)
+    first = next(numbered, None)
+    if first is None:
+        raise DataError(f"{lines.path} holds no row that can be read.{_first(lines.damaged)}")
     header = _split(first[1], delimiter)
     # Known early, they tell in what encoding a file is that is not UTF-8.
     lines.languages = tuple(filter(None, map(language_named, (*options.asked.languages, *header))))
@@ -134,7 +136,7 @@ def _table(lines: Lines, options: Options) -> _Read:
 
 
 def _delimited(
-    numbered: Iterator[tuple[int, str]], path: Path, delimiter: str
+    numbered: Iterator[tuple[int, str]], lines: Lines, delimiter: str
 ) -> tuple[Iterator[tuple[int, str]], str]:
     """The lines of the table, without Excel's ``sep=;``, and what separates its cells."""
     ahead = list(itertools.islice(numbered, _LOOKED_AT))
@@ -146,7 +148,7 @@ def _delimited(
         delimiter = max(regular, key=lambda char: regular[char], default="")
         if ahead and not regular[delimiter]:
             raise DataError(
-                f"{path}: its first line has one column ({ahead[0][1][:60]!r}); columns are separated by tabs, semicolons, "
+                f"{lines.path}: its first line has one column ({ahead[0][1][:60]!r}); columns are separated by tabs, semicolons, "
                 "commas or |, or by what --delimiter says."
             )
     return itertools.chain(ahead, numbered), delimiter
