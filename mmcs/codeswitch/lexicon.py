@@ -22,6 +22,8 @@ DOTLESS = frozenset({"tr", "az", "crh", "tt", "kk", "gag", "ba"})
 _DOTLESS_FOLD = str.maketrans({"I": "\u0131", "\u0130": "i"})
 # Languages whose texts mostly leave out the signs of vowels that dictionaries and schoolbooks write, and tatweel.
 _UNPOINTED = frozenset({"ar", "fa", "ur", "ps", "ckb", "he"})
+# The apostrophe of print as that of keyboards, and nothing in place of what shows nothing (``segment`` keeps it in words).
+_UNSEEN = str.maketrans("\u2019", "'", "\u00ad\u2060\ufeff\u200e\u200f")
 _POINTS = re.compile("[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u0652\u0670]")
 
 
@@ -39,7 +41,8 @@ Ranked = tuple[Candidate, ...]
 def normalise(phrase: str, language: str = "en") -> str:
     """The one form of a phrase for building and for look-up: NFC, case-folded, white space collapsed and stripped.
 
-    The apostrophe of print (U+2019) becomes that of keyboards: captions have either. In Turkish and its kin a capital I
+    The apostrophe of print (U+2019) becomes that of keyboards: captions have either. Soft hyphens and other marks that
+    show nothing are removed. In Turkish and its kin a capital I
     is a dotless i (Unicode, SpecialCasing); Arabic, Hebrew and their kin lose the signs of vowels, which few texts write.
 
     Args:
@@ -66,7 +69,7 @@ def _fold_unpointed(phrase: str) -> str:
 def _fold(phrase: str) -> str:
     if phrase.isascii():
         return " ".join(phrase.lower().split())
-    folded = unicodedata.normalize("NFD", phrase.replace("\u2019", "'")).casefold()
+    folded = unicodedata.normalize("NFD", phrase.translate(_UNSEEN)).casefold()
     return " ".join(unicodedata.normalize("NFC", folded).split())
 
 
