@@ -6,10 +6,13 @@ Builders rank with it, ``coverage`` takes its stop words from it. Plain look-ups
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 
 STOP_WORDS = 100
+# A list that names fewer of the commonest words is a poor one.
+_NAMED = 0.6
 # Serbo-Croatian is one list there; Norwegian is its Bokmål.
 _LISTS = {"hr": "sh", "sr": "sh", "bs": "sh", "no": "nb", "nn": "nb", "tl": "fil"}
 
@@ -37,16 +40,36 @@ def commonest(language: str) -> tuple[str, ...]:
 
 
 def stop_words(language: str) -> frozenset[str]:
-    """Function words of ``language``: those of its ``STOP_WORDS`` commonest words that the package stop-words lists.
+    """Function words of ``language`` (BCP 47): those of its ``STOP_WORDS`` commonest words that the package stop-words lists.
 
-    Its lists alone name too much ("red", "room"), the commonest words alone too ("people"). Where it has no list, the
-    commonest words; empty where wordfreq does not know the language either.
+    Its lists alone name too much ("red", "room"), the commonest words alone too ("people"). Where its list names few of
+    them (Greek's is of the ancient language) or there is none, half as many of the commonest words are taken, too; where
+    wordfreq lacks the language, the whole list. Empty where both lack it.
     """
+    common = [word for word in commonest(language)[:STOP_WORDS] if not any(map(str.isdigit, word))]
+    listed = _listed(language.split("-")[0])
+    if not common:
+        return listed
+    bare = set(map(_bare, listed))  # its lists mix spellings with and without accents
+    found = frozenset(word for word in common if _bare(word) in bare)
+    return found if len(found) >= _NAMED * len(common) else found | frozenset(common[: STOP_WORDS // 2])
+
+
+def _listed(language: str) -> frozenset[str]:
+    """The words that stop-words lists."""
     from stop_words import LANGUAGE_MAPPING, get_stop_words
 
-    common = frozenset(commonest(language)[:STOP_WORDS])
-    base = language.split("-")[0]
-    return common & frozenset(get_stop_words(base)) if base in LANGUAGE_MAPPING else common
+    language = _LISTS.get(language, language)
+    words = get_stop_words(language) if language in LANGUAGE_MAPPING else []
+    if language == "tr":  # saved in Turkish's code page and published as Western European
+        words = [word.encode("latin-1", "ignore").decode("iso8859-9") for word in words]
+    return frozenset(word.strip('",') for word in words)
+
+
+def _bare(word: str) -> str:
+    return "".join(
+        letter for letter in unicodedata.normalize("NFD", word.casefold()) if not unicodedata.combining(letter)
+    )
 
 
 @lru_cache(4)
