@@ -22,9 +22,8 @@ from benchmarks.timing import side_by_side
 from mmcs.codeswitch.draw import Draw
 from mmcs.codeswitch.lexicon import Lexicon, normalise
 from mmcs.codeswitch.lookup import Lookup
-from mmcs.codeswitch.phrases import Phrases
 from mmcs.codeswitch.strategy import Caption, Strategy
-from mmcs.codeswitch.words import Multilingual
+from mmcs.codeswitch.words import Multilingual, Phrases
 from mmcs.lexicons.format import write_lexicon
 from mmcs.lexicons.lemmas import lemmas_of
 

@@ -14,12 +14,11 @@ from typing import Any
 from mmcs.codeswitch.controls import WordDrop
 from mmcs.codeswitch.lexicon import Lexicon, Ranked, normaliser
 from mmcs.codeswitch.lookup import Candidates, Lookup
-from mmcs.codeswitch.phrases import Phrases
 from mmcs.codeswitch.schedule import one_of
 from mmcs.codeswitch.stage import SwitchCaption
 from mmcs.codeswitch.strategy import Strategy
 from mmcs.codeswitch.translate import Translate
-from mmcs.codeswitch.words import Bilingual, Dictionary, Multilingual
+from mmcs.codeswitch.words import Bilingual, Dictionary, Multilingual, Phrases
 from mmcs.common.language_tags import known_language, language_tag
 from mmcs.errors import UserError
 
@@ -32,13 +31,19 @@ WITH_LEXICON: dict[str, Callable[..., Strategy]] = {
 STRATEGIES = (*WITH_LEXICON, "translate")
 CONTROLS = ("shuffled_lexicon", "word_drop")
 FALLBACKS = ("available", "source", *WITH_LEXICON)
-# The study looks up words as they stand; the others may take their base form.
-STUDY = ("bilingual", "multilingual")
+# The study's own ways (Litschko et al. 2023): exact forms alone, function words too, and at first no phrases.
+ML_CS = {"strategy": "multilingual", "max_tokens": 1, "lemmas": False, "content_words_only": False}
+STUDY: dict[str, dict[str, Any]] = {
+    "bl_cs": ML_CS | {"strategy": "bilingual"},
+    "ml_cs": ML_CS,
+    "wiki_cs": ML_CS | {"strategy": "phrases", "max_tokens": 3},
+}
+AUTO = "auto"
 _OF_LEXICON = ("lexicons", "candidates", "keep", "content_words_only", "lemmas")
 
 
 class Lexicons:
-    """Several lexicons as one: for each language the first that knows a phrase wins.
+    """Several lexicons as one: for each language the first that has a phrase decides (``Lookup`` tries base forms per lexicon).
 
     Raises:
         UserError: they have different source languages.
@@ -48,6 +53,7 @@ class Lexicons:
         self.lexicons = tuple(lexicons)
         self.languages = tuple(dict.fromkeys(language for lexicon in lexicons for language in lexicon.languages))
         self.source_language = lexicons[0].source_language
+        self.max_tokens = max(lexicon.max_tokens for lexicon in lexicons)
         for lexicon in lexicons:
             if lexicon.source_language != self.source_language:
                 raise UserError(
@@ -131,7 +137,6 @@ def build_strategy(settings: Mapping[str, Any], *, seed: int = 0) -> Strategy:
         options["fallback"] = _fallbacks(fallback, languages, of_lexicon, source_language, shuffled_seed)
         built = _construct(Translate, name, languages, options)
     else:
-        of_lexicon.setdefault("lemmas", None if name in STUDY else "auto")
         lookup = _lookup(of_lexicon, languages, source_language, shuffled_seed)
         if own is None:
             built = _construct(WITH_LEXICON[name], name, lookup, options)
@@ -204,32 +209,45 @@ def _lookup(
             f"codeswitch.source_language is {source_language}, but the lexicons translate from {source}; "
             f"set codeswitch.source_language={source}, or use other lexicons."
         )
-    skip: frozenset[str] = frozenset()
-    if settings.get("content_words_only"):
-        from mmcs.lexicons.frequency import stop_words
-
-        skip = frozenset(map(normaliser(source), stop_words(source)))
-        if not skip:
-            raise UserError(f"codeswitch.content_words_only: no function words are known of {source}; set it to false.")
     return Lookup(
         lexicon,
         languages,
         candidates=settings.get("candidates", "first"),
         keep=read_keep(settings.get("keep")),
-        skip=skip,
-        lemmas=_lemmas(settings.get("lemmas"), source),
+        skip=_function_words(settings.get("content_words_only", AUTO), source),
+        lemmas=_lemmas(settings.get("lemmas", AUTO), source),
     )
 
 
-def _lemmas(wanted: bool | str | None, language: str) -> Any:
-    """The base forms of ``language``; "auto": where there are any."""
-    if not wanted:
+def _function_words(wanted: bool | str, language: str) -> frozenset[str]:
+    """The function words of ``language``, normalised; "auto": those that are known."""
+    if not _switch_of("codeswitch.content_words_only", wanted):
+        return frozenset()
+    from mmcs.lexicons.frequency import stop_words
+
+    found = frozenset(map(normaliser(language), stop_words(language)))
+    if not found and wanted != AUTO:
+        raise UserError(
+            f"codeswitch.content_words_only: no function words are known of {language}; set it to auto or false."
+        )
+    return found
+
+
+def _lemmas(wanted: bool | str, language: str) -> Any:
+    """The base forms of ``language``; "auto": where they are known."""
+    if not _switch_of("codeswitch.lemmas", wanted):
         return None
     from mmcs.lexicons.lemmas import LANGUAGES, lemmas_of
 
-    if language not in LANGUAGES and wanted == "auto":
+    if wanted == AUTO and language.split("-", 1)[0] not in LANGUAGES:
         return None
     return lemmas_of(language)
+
+
+def _switch_of(key: str, value: bool | str) -> bool:
+    if value != AUTO and not isinstance(value, bool):
+        raise UserError(f"{key} must be true, false or auto; got {value!r}.")
+    return bool(value)
 
 
 def _fallbacks(
@@ -250,10 +268,9 @@ def _fallbacks(
         raise UserError(
             f"codeswitch.fallback={name}: the lexicons hold {', '.join(held)}, none of codeswitch.languages ({', '.join(languages)})."
         )
-    settings = {"lemmas": None if name in STUDY else "auto"} | dict(of_lexicon)
     return {
         language: _construct(
-            WITH_LEXICON[name], name, _lookup(settings, [language], source_language, shuffled_seed), options
+            WITH_LEXICON[name], name, _lookup(of_lexicon, [language], source_language, shuffled_seed), options
         )
         for language in usable
     }

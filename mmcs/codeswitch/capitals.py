@@ -19,7 +19,7 @@ def agree(word: str, candidate: str, language: str) -> str:
     """
     if not word[0].isupper():
         return candidate
-    if len(word) > 1 and word.isupper():
+    if word.isupper() and sum(map(str.isupper, word)) > 1:
         return _upper(candidate, language.split("-", 1)[0])
     return _title(candidate, language.split("-", 1)[0])
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmcs.common.caption_text import clean_caption
 from mmcs.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -40,26 +41,35 @@ def register(commands: argparse._SubParsersAction) -> None:
         action="append",
         required=True,
         metavar="FILE.lex",
-        help="repeatable: the first that knows a word wins",
+        help="repeatable: the first that has a word or phrase decides",
     )
-    add("--strategy", default="multilingual", help="bilingual, multilingual (default), phrases or dictionary")
+    add(
+        "--strategy",
+        default="multilingual",
+        help="bilingual, multilingual (default), phrases or dictionary; bl_cs, ml_cs or wiki_cs: the study's own ways",
+    )
     add("--languages", metavar="de,fi", help="languages that may be drawn (default: all of the lexicons)")
     add("--language-weights", metavar="sw=3,de=1", help="weights in the draw of the language (default: all 1)")
     add(
         "--p",
         metavar="P",
-        help="probability of switching a word (default 0.5; phrases, dictionary: 1), or a curriculum over epochs: 0:0.1,10:0.5",
+        help="probability of switching a phrase or word (default 0.5; phrases, dictionary: 1), or a curriculum over epochs: "
+        "0:0.1,10:0.5",
     )
     add("--language-per", help="draw the language per token or per caption (default: as the strategy does)")
     add("--whole-captions", type=float, help="share of captions switched whole, into one language")
-    add("--max-tokens", type=int, metavar="N", help="words of the longest phrase (phrases; default 3)")
+    add("--max-tokens", type=int, metavar="N", help="words of the longest phrase (default: any); 1: word by word")
     add("--candidates", help="first (default), weighted or uniform")
     add(
         "--lemmas",
         action=argparse.BooleanOptionalAction,
-        help="look up base forms, cats -> cat (default: yes, but for bilingual and multilingual)",
+        help="look up base forms, cats -> cat (default: where they are known)",
     )
-    add("--content-words-only", action="store_true", default=None, help="leave function words as they are")
+    add(
+        "--content-words-only",
+        action=argparse.BooleanOptionalAction,
+        help="leave function words (the, of, with) as they are, but in phrases (default: where they are known)",
+    )
     add("--keep-english", type=float, default=0.0, metavar="SHARE", help="share of captions left as they are")
     add("--control", help="shuffled_lexicon or word_drop")
     add("--keep", metavar="FILE", help="words and phrases never switched, one per line")
@@ -81,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
         )
     switch, languages = build_switch(settings_of(args), seed=args.seed)
     assert switch is not None
-    lines = [args.text] if args.text is not None else _lines(sys.stdin.buffer)
+    lines = map(clean_caption, [args.text] if args.text is not None else _lines(sys.stdin.buffer))
     versions = ([_version(switch, line, epoch) for epoch in range(args.n)] for line in lines)
     if args.html is not None:
         from mmcs.codeswitch.page import write_page
@@ -96,6 +106,8 @@ def run(args: argparse.Namespace) -> None:
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """The options as ``codeswitch`` settings."""
+    from mmcs.codeswitch.build import STUDY
+
     settings = {key: getattr(args, key) for key in _PASSED} | {
         "lexicons": args.lexicon,
         "languages": args.languages.split(",") if args.languages else None,
@@ -105,7 +117,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
         "control": args.control,
         "keep": args.keep,
     }
-    return {key: value for key, value in settings.items() if value is not None}
+    given = {key: value for key, value in settings.items() if value is not None}
+    return STUDY.get(args.strategy, {}) | given | {"strategy": STUDY.get(args.strategy, given)["strategy"]}
 
 
 def _version(switch: Any, line: str, epoch: int) -> Switched:

@@ -1,6 +1,6 @@
-"""From a word as it stands in a caption to what may take its place: the lexicon, and everything that decides about a word.
+"""Maps words and phrases of a caption to what may replace them: lexicons, kept and skipped words, base forms, capitals.
 
-Strategies ask here, once per word and language; the answers are remembered, since captions repeat their words.
+Strategies ask once per word and language. The answers are remembered, since captions repeat their words.
 """
 
 from __future__ import annotations
@@ -8,22 +8,25 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from mmcs.codeswitch.capitals import agree
 from mmcs.codeswitch.joining import is_unspaced
 from mmcs.codeswitch.lexicon import Ranked, normaliser
+from mmcs.codeswitch.matching import PhraseFinder, PhraseSet, Window
 from mmcs.codeswitch.schedule import one_of
+from mmcs.codeswitch.segment import split_run
 from mmcs.common.language_tags import known_language
 from mmcs.errors import UserError
 
 CANDIDATES = ("first", "weighted", "uniform")
 # Answers that a process remembers, over all languages: some 10 MB.
 REMEMBERED = 1 << 16
-# Scripts without spaces: no word of theirs is longer.
-MAX_CLUSTERS = 12
 
 _NUMBERS = 2**32
+_NEW: Any = object()
+_ORDER = itemgetter(0, 1, 2)
 
 
 class Candidates(Protocol):
@@ -53,20 +56,46 @@ class Choice(NamedTuple):
 Found = str | Choice | None
 
 
+class Match(NamedTuple):
+    """A phrase of a caption that is replaced as one.
+
+    Attributes:
+        first, last: places of its first and last word in ``segment``'s parts.
+        ending: number of characters behind the last word that belong to it.
+        language: index into ``Lookup.languages``.
+        found: what may replace it.
+    """
+
+    first: int
+    last: int
+    ending: int
+    language: int
+    found: str | Choice
+
+
+class _Answer(NamedTuple):
+    """What is remembered of a phrase in a language; ``rank``: the place of its lexicon among all."""
+
+    rank: int
+    ending: int
+    found: str | Choice
+
+
 class Lookup:
-    """What may take the place of a word or phrase.
+    """What may replace a word or phrase.
 
     Args:
-        lexicon: where candidates come from.
-        languages: those that may be written (tags in any spelling); all of the lexicon's where None.
+        lexicon: where candidates come from; of several (``build.Lexicons``) the first that has a word or its base form.
+        languages: those that may be written; all of the lexicon's where None.
         candidates: "first" (the study's 1-best), "weighted" (drawn by the lexicon's weights) or "uniform".
-        keep: words and phrases that are never switched, in any capitals.
-        skip: words that are not switched (function words); normalised.
-        lemmas: the base forms of a normalised word (cats -> cat), tried where the language lacks the word.
+        keep: words and phrases that are never switched, in any capitals and inflection.
+        skip: single words that are not switched (function words); normalised. Phrases may hold them.
+        lemmas: the base forms of a normalised word (cats -> cat), tried where a lexicon lacks the word.
 
     Attributes:
         drawn: how candidates are drawn, "weighted" or "uniform"; None: the first is taken.
-        known: per language what has been found for the words as they stood in captions.
+        known: per language the answers for words as captions spell them.
+        keeps: whether there is anything to keep.
         unspaced: those of ``languages`` that are written without spaces; source_unspaced: whether the captions' is.
 
     Raises:
@@ -99,55 +128,111 @@ class Lookup:
         chosen = one_of("codeswitch.candidates", candidates, CANDIDATES)
         self.drawn = None if chosen == "first" else chosen
         self.normalise = normaliser(lexicon.source_language)
-        keep = frozenset(map(self.normalise, keep))
-        self.kept_phrases = frozenset(phrase for phrase in keep if " " in phrase)
-        self.kept_tokens = max((phrase.count(" ") + 1 for phrase in self.kept_phrases), default=0)
-        self.skip = keep | frozenset(skip)
+        self.lexicons: tuple[Candidates, ...] = getattr(lexicon, "lexicons", (lexicon,))
         self.lemmas = lemmas
-        self.known: tuple[dict[str, Found], ...] = tuple({} for _ in self.languages)
+        self._kept = PhraseSet(map(self.normalise, keep))
+        self.keeps = bool(self._kept.phrases)
+        self.skip = self._kept.phrases | frozenset(skip)
+        self._phrases = PhraseFinder(lexicon, self.normalise, self._bases)
+        self._kept_phrases = PhraseFinder(self._kept, self.normalise, self._bases)
+        self._forget()
+
+    def _forget(self) -> None:
         self._remembered = 0
-        self._beginnings: dict[str, int] = {}
+        self.known: tuple[dict[str, Found], ...] = tuple({} for _ in self.languages)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what was remembered: a spawned worker starts with empty hands."""
-        return self.__dict__ | {"known": tuple({} for _ in self.languages), "_beginnings": {}, "_remembered": 0}
+        """Without the remembered answers: a spawned worker starts with none."""
+        return self.__dict__ | {"known": tuple({} for _ in self.languages), "_remembered": 0}
 
     def get(self, text: str, language: int) -> Found:
-        """What may take the place of ``text`` in ``languages[language]``, in its capitals; None: it stays."""
+        """What may replace the word ``text`` in ``languages[language]``, in its capitals; None: it stays."""
         try:
             return self.known[language][text]
         except KeyError:
             return self.find(text, language)
 
+    def with_period(self, word: str, language: int) -> Found:
+        """What may replace ``word`` and the period behind it, where nothing replaces the word alone ("Mr.")."""
+        return None if self.normalise(word) in self.skip else self.get(f"{word}.", language)
+
     def find(self, text: str, language: int) -> Found:
-        """The same, looked up and remembered: for callers that have looked into ``known``, where a call is too dear."""
-        known = self.known[language]
+        """``get`` without a look into ``known``: for callers that have looked there themselves."""
         if self._remembered >= REMEMBERED:
-            self._remembered = 0
-            for of_language in self.known:
-                of_language.clear()
+            self._forget()
         self._remembered += 1
-        phrase = self.normalise(text)
-        found = () if phrase in self.skip else self._candidates(phrase, self.languages[language])
-        known[text] = answer = self._choice(text, found, self.languages[language]) if found else None
+        word = self.normalise(text)
+        forms = () if word in self.skip else (word, *(base for base in self._bases(word) if base not in self.skip))
+        _, _, found = self._first(forms, language)
+        self.known[language][text] = answer = self._choice(text, found, language) if found else None
         return answer
 
-    def _candidates(self, phrase: str, language: str) -> Ranked:
-        found = self.lexicon.candidates(phrase, language)
-        if not found:
-            for base in self._bases(phrase):
-                if base not in self.skip and (found := self.lexicon.candidates(base, language)):
-                    break
-        return found
+    def windows(self, parts: Sequence[str], most: int | None = None) -> list[Window]:
+        """What is a phrase in any language among ``parts`` (as ``segment`` cuts them), of up to ``most`` words."""
+        return self._phrases.find(parts, most)
 
-    def _bases(self, phrase: str) -> list[str]:
-        """``phrase`` with its last word in its base forms: "hot dogs" -> "hot dog"."""
-        if self.lemmas is None:
-            return []
-        head, space, last = phrase.rpartition(" ")
-        return [f"{head}{space}{base}" for base in self.lemmas(last)]
+    def matches(
+        self,
+        windows: Sequence[Window],
+        parts: Sequence[str],
+        language_at: Callable[[int], int],
+        kept: Collection[int] = (),
+    ) -> list[Match]:
+        """Those of ``windows`` that are replaced as one.
 
-    def _choice(self, text: str, found: Ranked, language: str) -> Found:
+        Each is looked up in the language of its first word. Longer phrases come first, then those of earlier lexicons,
+        then those further left; a word belongs to one phrase. A single word is among them where the lexicon's has
+        punctuation behind it ("Mr.").
+
+        Args:
+            windows: of ``parts``.
+            parts: of the caption.
+            language_at: place of a word -> index into ``languages``.
+            kept: places of words that belong to no phrase.
+        """
+        found = []
+        for window in windows:
+            language = language_at(window.first)
+            answer = window.memo.get(language, _NEW)
+            if answer is _NEW:
+                answer = window.memo[language] = self._answer(window, parts, language)
+            if answer is not None:
+                match = Match(window.first, window.last, answer.ending, language, answer.found)
+                found.append((match.first - match.last, answer.rank, match.first, match))
+        if len(found) < 2 and not kept:
+            return [match for _, _, _, match in found]
+        found.sort(key=_ORDER)
+        taken = set(kept)
+        matches = []
+        for _, _, _, match in found:
+            places = range(match.first, match.last + 1, 2)
+            if taken.isdisjoint(places):
+                taken.update(places)
+                matches.append(match)
+        return matches
+
+    def _answer(self, window: Window, parts: Sequence[str], language: int) -> _Answer | None:
+        text, keys = "".join(parts[window.first : window.last + 1]), window.keys
+        if window.first == window.last:
+            keys = tuple(key for key in keys if key.phrase not in self.skip)
+        place, rank, found = self._first([key.phrase for key in keys], language)
+        return _Answer(rank, keys[place].ending, self._choice(text, found, language)) if found else None
+
+    def _first(self, phrases: Sequence[str], language: int) -> tuple[int, int, Ranked]:
+        """Which of ``phrases`` is found, in which lexicon, and its candidates: the first lexicon decides, then the order
+        of the phrases.
+        """
+        for rank, lexicon in enumerate(self.lexicons):
+            for place, phrase in enumerate(phrases):
+                if found := lexicon.candidates(phrase, self.languages[language]):
+                    return place, rank, found
+        return 0, 0, ()
+
+    def _bases(self, word: str) -> Sequence[str]:
+        return self.lemmas(word) if self.lemmas is not None else ()
+
+    def _choice(self, text: str, found: Ranked, index: int) -> str | Choice:
+        language = self.languages[index]
         if self.drawn is None or len(found) == 1:
             return agree(text, found[0].text, language)
         weights = [candidate.weight if self.drawn == "weighted" else 1.0 for candidate in found]
@@ -155,42 +240,19 @@ class Lookup:
         texts = tuple(agree(text, candidate.text, language) for candidate in found)
         return Choice(texts, tuple(int(share / total * _NUMBERS) for share in accumulate(weights)))
 
-    def longest(self, beginning: str) -> int:
-        """Words of the longest phrase, in any language, that begins with ``beginning`` (as it stands in a caption) or is it."""
-        found = self._beginnings.get(beginning)
-        if found is None:
-            if len(self._beginnings) >= REMEMBERED:
-                self._beginnings.clear()
-            phrase = self.normalise(beginning)
-            found = max(map(self.lexicon.longest, (phrase, *self._bases(phrase))))
-            self._beginnings[beginning] = found
-        return found
-
     def split(self, clusters: list[str]) -> list[str]:
-        """Cuts a run of a script without spaces into words: at each place the longest that any language translates.
+        """Cuts a run of a script without spaces into words: at each place the longest that any language translates."""
+        return split_run(clusters, lambda word: self.normalise(word) in self.lexicon)
 
-        What lies between such words is one word that nobody translates (forward maximum matching).
-        """
-        words: list[str] = []
-        at = unknown = 0
-        while at < len(clusters):
-            for size in range(min(MAX_CLUSTERS, len(clusters) - at), 0, -1):
-                word = "".join(clusters[at : at + size])
-                if self.normalise(word) in self.lexicon:
-                    words += ["".join(clusters[unknown:at]), word] if at > unknown else [word]
-                    at = unknown = at + size
-                    break
-            else:
-                at += 1
-        return [*words, "".join(clusters[unknown:])] if unknown < len(clusters) else words
+    def kept(self, parts: Sequence[str]) -> set[int]:
+        """Places in ``parts`` (as ``segment`` cuts them) of the words that are kept, alone or in a phrase."""
+        if not self.keeps:
+            return set()
+        kept = {place for place in range(1, len(parts), 2) if self._keeps(parts[place])}
+        for window in self._kept_phrases.find(parts):
+            kept.update(range(window.first, window.last + 1, 2))
+        return kept
 
-    def kept(self, parts: list[str]) -> set[int]:
-        """Places in ``parts`` (as ``segment`` cuts them) of the words that belong to a kept phrase."""
-        places: set[int] = set()
-        if not self.kept_phrases:
-            return places
-        for first in range(1, len(parts), 2):
-            for last in range(first + 2, min(first + 2 * self.kept_tokens, len(parts)), 2):
-                if self.normalise("".join(parts[first : last + 1])) in self.kept_phrases:
-                    places.update(range(first, last + 1, 2))
-        return places
+    def _keeps(self, text: str) -> bool:
+        words, word = self._kept.phrases, self.normalise(text)
+        return word in words or f"{word}." in words or not words.isdisjoint(self._bases(word))

@@ -179,14 +179,14 @@ def settings_of(args: argparse.Namespace) -> list[Setting]:
 
 
 def _switched(text: str, lexicons: Sequence[str]) -> Setting:
-    from mmcs.codeswitch.build import build_strategy
+    from mmcs.codeswitch.build import ML_CS, build_strategy
     from mmcs.evaluation.switched_queries import SwitchedQueries
 
     try:
         ps = [float(p) for p in text.split(",")]
     except ValueError:
         raise UserError(f"--switched-queries are probabilities such as 0.25,0.5,1; got {text!r}.") from None
-    settings = {"strategy": "multilingual", "lexicons": list(lexicons)}
+    settings = ML_CS | {"lexicons": list(lexicons)}
     return SwitchedQueries(lambda p: build_strategy({**settings, "p": p}), ps)
 
 

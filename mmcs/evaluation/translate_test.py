@@ -70,7 +70,8 @@ def dictionary(path: Path) -> tuple[str, Translator]:
             f"{path} translates from {lexicon.source_language} to {', '.join(lexicon.languages)}; Translate-Test needs a lexicon "
             "into English ('mmcs lexicon invert' makes one)."
         )
-    strategy = build_strategy({"strategy": "dictionary", "lexicons": [str(path)], "languages": [ENGLISH]})
+    word_by_word = {"strategy": "dictionary", "max_tokens": 1, "content_words_only": False}
+    strategy = build_strategy(word_by_word | {"lexicons": [str(path)], "languages": [ENGLISH]})
 
     def translate(texts: Sequence[str]) -> list[str]:
         return [strategy(Caption(text, {}), Draw(0, 0, text, 0)).text for text in texts]

@@ -94,7 +94,7 @@ class Evaluation:
         }
 
     def _setting(self, name: str) -> list[Any]:
-        from mmcs.codeswitch.build import build_strategy
+        from mmcs.codeswitch.build import ML_CS, build_strategy
         from mmcs.evaluation.caption_pairs import CaptionPairs
         from mmcs.evaluation.centred import Centred
         from mmcs.evaluation.mixed import MixedLanguages
@@ -109,7 +109,7 @@ class Evaluation:
         if name == "centred":
             return [Centred(joined(stage.train))]
         if name == "switched_queries":
-            switch = {"strategy": "multilingual", "lexicons": list(stage.lexicons), "languages": list(stage.seen)}
+            switch = ML_CS | {"lexicons": list(stage.lexicons), "languages": list(stage.seen)}
             return [SwitchedQueries(lambda p: build_strategy({**switch, "p": p}), SWITCHED)]
         programs = [
             TranslateTest(Path(shlex.split(line)[0]).name, {language: command(line)})

@@ -14,7 +14,7 @@ import pytest
 from lexicon_table import WORDS
 
 from mmcs.cli import main
-from mmcs.codeswitch.build import STRATEGIES, build_strategy, build_switch
+from mmcs.codeswitch.build import STRATEGIES, STUDY, build_strategy, build_switch
 from mmcs.codeswitch.draw import Draw
 from mmcs.codeswitch.strategy import Caption
 from mmcs.config import compose_config, resolve
@@ -51,18 +51,39 @@ def test_every_strategy_on_one_caption(words: str, capsys) -> None:
     def of(*arguments: str) -> list[str]:
         return switch(capsys, "A red hot dog, City!", "--lexicon", words, "--languages", "de", *arguments)
 
-    assert of("--strategy", "bilingual", "--p", "1") == ["Ein rot hot Hund, Stadt!"]
+    assert of("--strategy", "bilingual", "--p", "1") == ["A rot Hotdog, Stadt!"]
     assert of("--strategy", "multilingual", "--p", "0", "--n", "2") == ["A red hot dog, City!"] * 2
-    assert of("--strategy", "phrases") == ["Ein rot Hotdog, Stadt!"]
-    assert of("--strategy", "phrases", "--max-tokens", "1") == ["Ein rot hot Hund, Stadt!"]
-    assert of("--strategy", "dictionary") == ["Ein rot hot Hund, Stadt!"]
+    assert of("--strategy", "phrases") == ["A rot Hotdog, Stadt!"]
+    assert of("--strategy", "phrases", "--max-tokens", "1") == ["A rot hot Hund, Stadt!"]
+    assert of("--strategy", "dictionary") == ["A rot Hotdog, Stadt!"]
     assert of("--strategy", "dictionary", "--keep-english", "1") == ["A red hot dog, City!"]
-    assert of("--strategy", "dictionary", "--content-words-only") == ["A rot hot Hund, Stadt!"]
+    assert of("--strategy", "dictionary", "--no-content-words-only") == ["Ein rot Hotdog, Stadt!"]
     assert of("--strategy", "dictionary", "--p", "0:0,1:1", "--n", "2") == [
         "A red hot dog, City!",
-        "Ein rot hot Hund, Stadt!",
+        "A rot Hotdog, Stadt!",
     ]
-    assert of("--strategy", "bilingual", "--p", "1", "--control", "word_drop") == ["hot,!"]
+    assert of("--strategy", "bilingual", "--p", "1", "--control", "word_drop") == ["A,!"]
+
+
+def test_the_studys_own_ways_have_names(words: str, capsys) -> None:
+    def of(*arguments: str) -> list[str]:
+        return switch(capsys, "A red hot dog, Dogs!", "--lexicon", words, "--languages", "de", *arguments)
+
+    assert of("--strategy", "bl_cs", "--p", "1") == of("--strategy", "ml_cs", "--p", "1") == ["Ein rot hot Hund, Dogs!"]
+    assert of("--strategy", "wiki_cs") == ["Ein rot Hotdog, Dogs!"]
+    assert of("--strategy", "wiki_cs", "--lemmas") == ["Ein rot Hotdog, Hund!"], "what is given counts"
+    for name, settings in STUDY.items():
+        configured = resolve(compose_config([f"experiment={name}"]))["codeswitch"]
+        assert settings == {key: configured[key] for key in settings}
+
+
+def test_entities_are_decoded_before_the_switch(capsys, tmp_path: Path) -> None:
+    own = lexicon(tmp_path / "own.lex", {"de": {"tom": "Kater", "amp": "Verstärker", "football": "Fußball"}})
+
+    def of(text: str) -> list[str]:
+        return switch(capsys, text, "--lexicon", own, "--p", "1")
+
+    assert of("Tom &amp; foot\u00adball &amp;quot;Tom&amp;quot;") == ['Kater & Fußball "Kater"']
 
 
 def test_versions_repeat_for_a_seed_and_differ_between_epochs(words: str, capsys) -> None:
@@ -73,14 +94,14 @@ def test_versions_repeat_for_a_seed_and_differ_between_epochs(words: str, capsys
     assert first != switch(capsys, caption, "--lexicon", words, "--n", "5", "--seed", "1")
 
 
-def test_base_forms_are_off_in_the_studys_mode_and_on_otherwise(words: str, capsys) -> None:
+def test_base_forms_are_looked_up_where_they_are_known(words: str, capsys) -> None:
     def of(strategy: str, *more: str) -> str:
         (line,) = switch(
             capsys, "Dogs", "--lexicon", words, "--languages", "de", "--strategy", strategy, "--p", "1", *more
         )
         return line
 
-    assert [of("bilingual"), of("bilingual", "--lemmas")] == ["Dogs", "Hund"]
+    assert [of("bilingual"), of("bl_cs"), of("bl_cs", "--lemmas")] == ["Hund", "Dogs", "Hund"]
     assert [of("dictionary"), of("dictionary", "--no-lemmas")] == ["Hund", "Dogs"]
 
 
@@ -124,7 +145,7 @@ def test_the_page_shows_every_caption_and_counts(tmp_path: Path, words: str, cap
     page = tmp_path / "page.html"
     switch(capsys, "--lexicon", words, "--strategy", "dictionary", "--languages", "de", "--n", "3", "--html", str(page))
     html = page.read_text("utf-8")
-    assert html.count('lang="de"') == 9, "three words in three versions"
+    assert html.count('lang="de"') == 6, "two words in three versions"
     assert "&lt;" in html and "<b>red" not in html, "captions are text, never markup"
     assert "2 captions, 6 versions" in " ".join(html.split()) and "3 of them unchanged" in " ".join(html.split())
 
@@ -134,7 +155,7 @@ def test_the_page_shows_every_caption_and_counts(tmp_path: Path, words: str, cap
     [
         (["--strategy", "best"], "one of bilingual, multilingual, phrases, dictionary, translate; got 'best'"),
         (["--strategy", "translate"], "reads the translations in shards"),
-        (["--max-tokens", "2"], "codeswitch.max_tokens is not an option of codeswitch=multilingual; it takes"),
+        (["--max-tokens", "0"], "codeswitch.max_tokens must be a number of words, at least 1, or null; got 0"),
         (["--p", "much"], "--p is a probability, or a curriculum"),
         (["--p", "2"], "between 0 and 1"),
         (["--p", "1:0,0:1"], "whole numbers that rise"),
@@ -164,9 +185,9 @@ def test_the_first_lexicon_that_knows_a_word_wins(tmp_path: Path, words: str) ->
     own = lexicon(tmp_path / "own.lex", {"de": {"dog": "Wauwau", "red hot dog": "Scharfer"}})
     settings = {"strategy": "phrases", "languages": ["de"]}
     first = build_strategy({**settings, "lexicons": [own, words]})
-    assert first(Caption("a dog, red hot dog", {}), Draw(0)).text == "ein Wauwau, Scharfer"
+    assert first(Caption("a dog, red hot dog", {}), Draw(0)).text == "a Wauwau, Scharfer"
     second = build_strategy({**settings, "lexicons": [words, own]})
-    assert second(Caption("a dog, red hot dog", {}), Draw(0)).text == "ein Hund, Scharfer"
+    assert second(Caption("a dog, red hot dog", {}), Draw(0)).text == "a Hund, Scharfer"
 
 
 def test_a_missing_translation_falls_back_as_configured(words: str) -> None:
@@ -179,7 +200,7 @@ def test_a_missing_translation_falls_back_as_configured(words: str) -> None:
 
     assert texts() == {"mbwa"}
     assert texts(fallback="source") == {"mbwa", "a dog"}
-    assert texts(fallback="dictionary") == {"mbwa", "ein Hund"}
+    assert texts(fallback="dictionary") == {"mbwa", "a Hund"}
     assert texts(fallback={"strategy": "dictionary", "p": 0.0}) == {"mbwa", "a dog"}
     for mistake, sentence in (("google", "one of available, source"), ("multilingual", "none of codeswitch.languages")):
         with pytest.raises(UserError, match=sentence):
