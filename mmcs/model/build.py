@@ -1,45 +1,29 @@
 """``build_towers``: from a model's name (or folder, or file) to ``Towers``, through open_clip.
 
-Everything that differs between the places a model can come from is here; what a model does is in ``towers.py``.
-Called by the LightningModule's configuration and by ``checkpoint.py``.
+``source.py`` finds what is named, ``towers.py`` holds what a model does. Called by ``mmcs.assemble`` and ``checkpoint.py``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import io
-import json
 import logging
-import os
+import re
 import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mmcs.errors import UserError, exit_code_of
-from mmcs.model.lite0_e5 import build_lite0_e5
+from mmcs.model.hub import Hub, hub_access
 from mmcs.model.lora import add_adapters
+from mmcs.model.source import Source, find_source
 from mmcs.model.towers import Towers
 from mmcs.model.tuning import freeze_for_adapters, freeze_unreached, recompute_activations
-
-LOCAL = "local-dir:"
-CONFIG_FILE = "open_clip_config.json"
-
-
-@dataclass
-class Source:
-    """Where open_clip finds a model: its identifier, the arguments that go with it, and its configuration."""
-
-    identifier: str
-    model_cfg: dict[str, Any]
-    arguments: dict[str, Any] = field(default_factory=dict)  # of open_clip.create_model
-    weights: Path | None = None  # a checkpoint to load after creation
-    tokenizer: str | None = None  # a Hugging Face tokeniser's place, where open_clip would look elsewhere
+from mmcs.model.weights import misfit, safe_reading
 
 
 def build_towers(
@@ -73,29 +57,28 @@ def build_towers(
         cache_dir: where hub downloads are kept.
 
     Raises:
-        UserError: unknown name or tag, unreadable files, a download that failed, a lock that open_clip lacks.
+        UserError: unknown name or tag, weights of another model, a download that failed, a lock that open_clip lacks.
+        DataError: a file of weights that cannot be read.
     """
     adapted = _adapted(lora)
     _check_options(lock_image, lock_image_unlocked_groups, "image", image_dropout, "image" in adapted)
     _check_options(lock_text, lock_text_unlocked_layers, "text", text_dropout, "text" in adapted)
     import open_clip
 
-    with tempfile.TemporaryDirectory() as scratch, quiet(), _fixed_seed():
+    with tempfile.TemporaryDirectory() as scratch, quiet(), _fixed_seed(), safe_reading(), hub_access() as hub:
         try:
-            source = _find(name, pretrained, Path(scratch))
+            source = find_source(name, pretrained, Path(scratch))
             clip = open_clip.create_model(source.identifier, cache_dir=cache_dir, **source.arguments)
             if source.weights is not None:
-                open_clip.load_checkpoint(clip, str(source.weights), weights_only=True)
+                open_clip.load_checkpoint(clip, str(source.weights))
             tokenizer = _tokenizer(source, cache_dir)
-        except UserError:
-            raise
         except Exception as error:  # whatever open_clip, timm, transformers or the hub raise about what was named
             if exit_code_of(error) is not None:
                 raise
-            raise UserError(_sentence(name, pretrained, error)) from error
+            raise UserError(_sentence(name, pretrained, error, hub)) from error
     clip.visual.to(memory_format=torch.channels_last)  # same weights, convolutions up to 1.5 times as fast
-    config = {"name": name, "pretrained": pretrained, "model_cfg": source.model_cfg}
-    config["preprocess_cfg"] = _preprocess_cfg(clip)
+    config: dict[str, Any] = {"name": name, "pretrained": pretrained, "model_cfg": source.model_cfg}
+    config |= {"preprocess_cfg": _preprocess_cfg(clip), "random": list(source.random)}
     towers = Towers(clip, tokenizer, config, image_dropout=image_dropout, text_dropout=text_dropout).eval()
     freeze_unreached(towers)
     if lock_image:
@@ -137,103 +120,6 @@ def _adapted(lora: Mapping[str, Any] | None) -> dict[str, Any]:
     return adapted
 
 
-# --- where a model comes from ---------------------------------------------------------------------------------------
-
-
-def _find(name: str, pretrained: str | None, scratch: Path) -> Source:
-    import open_clip
-
-    if name == "lite0_e5":
-        if pretrained:
-            raise UserError("model lite0_e5 brings its own weights: leave model.pretrained empty.")
-        return _folder(build_lite0_e5(), None)
-    if name.startswith(LOCAL):
-        return _folder(Path(name.removeprefix(LOCAL)), pretrained)
-    if name.replace("/", "-") in open_clip.list_models() or name.startswith("hf-hub:"):
-        return _named(name, pretrained)
-    if name.endswith(".json"):
-        return _config_file(Path(name), pretrained, scratch)
-    if Path(name).is_dir():
-        return _folder(Path(name), pretrained)
-    close = difflib.get_close_matches(name, open_clip.list_models(), n=4, cutoff=0.5)
-    hint = f"did you mean {', '.join(close)}?" if close else "open_clip.list_models() lists the names."
-    raise UserError(
-        f"unknown model {name!r}: no OpenCLIP name, folder, model configuration (.json) or lite0_e5; {hint}"
-    )
-
-
-def _folder(folder: Path, pretrained: str | None) -> Source:
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        raise UserError(f"{folder} is no OpenCLIP folder: it has no {CONFIG_FILE}.")
-    model_cfg = _read_config(path)["model_cfg"]
-    weights = _weights_file(pretrained) if pretrained else None
-    if weights is None and not any(any(folder.glob(f"*.{suffix}")) for suffix in ("safetensors", "bin", "pth")):
-        raise UserError(f"{folder} holds no weights (open_clip_model.safetensors).")
-    arguments: dict[str, Any] = {"load_weights": weights is None, "pretrained_text": False}
-    if model_cfg["text_cfg"].get("hf_model_name") and (folder / "config.json").is_file():
-        # open_clip does not look for the text tower's configuration in a local folder unless told so.
-        local = {"hf_model_name": str(folder.resolve()), "hf_model_pretrained": False}
-        arguments["text_cfg"] = {**model_cfg["text_cfg"], **local}
-    return Source(f"{LOCAL}{folder.resolve()}", model_cfg, arguments, weights)
-
-
-def _config_file(path: Path, pretrained: str | None, scratch: Path) -> Source:
-    """A model configuration as open_clip keeps them, or with ``model_cfg`` and ``preprocess_cfg`` as in a folder."""
-    config = _read_config(path)
-    text, vision = config["model_cfg"]["text_cfg"], config["model_cfg"]["vision_cfg"]
-    for key in ("hf_model_name", "hf_tokenizer_name"):
-        if text.get(key) and (path.parent / text[key]).is_dir():  # a folder beside the file
-            text[key] = str((path.parent / text[key]).resolve())
-    (scratch / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
-    arguments = {
-        "pretrained_text": bool(text.get("hf_model_pretrained", False)) and not pretrained,
-        "pretrained_image": bool(vision.get("timm_model_pretrained", False)) and not pretrained,
-    }
-    weights = _weights_file(pretrained) if pretrained else None
-    return Source(f"{LOCAL}{scratch}", config["model_cfg"], arguments, weights, text.get("hf_tokenizer_name"))
-
-
-def _named(name: str, pretrained: str | None) -> Source:
-    import open_clip
-    from open_clip.pretrained import get_pretrained_cfg
-
-    if name.startswith("hf-hub:"):
-        if pretrained:
-            raise UserError(f"model {name} brings its own weights: leave model.pretrained empty.")
-        return Source(name, open_clip.get_model_config(name), {"require_pretrained": True})
-    key = name.replace("/", "-")
-    model_cfg = open_clip.get_model_config(key)
-    arguments: dict[str, Any] = {"pretrained": pretrained, "pretrained_text": False}
-    if pretrained and pretrained in (tags := open_clip.list_pretrained_tags_by_model(key)):
-        if get_pretrained_cfg(key, pretrained).get("quick_gelu"):  # how these weights were trained
-            arguments["force_quick_gelu"] = model_cfg["quick_gelu"] = True
-    elif pretrained and not Path(pretrained).is_file():
-        known = ", ".join(tags) or "none"
-        raise UserError(f"pretrained {pretrained!r} is neither a file nor a tag of {name}; its tags: {known}.")
-    return Source(key, model_cfg, arguments)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        config = config if "model_cfg" in config else {"model_cfg": config}
-        missing = {"embed_dim", "vision_cfg", "text_cfg"} - config["model_cfg"].keys()
-    except FileNotFoundError:
-        raise UserError(f"model configuration {path} does not exist.") from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no model configuration ({error}).") from None
-    if missing:
-        raise UserError(f"{path} is no OpenCLIP model configuration: {', '.join(sorted(missing))} missing.")
-    return config
-
-
-def _weights_file(pretrained: str) -> Path:
-    if not Path(pretrained).is_file():
-        raise UserError(f"pretrained {pretrained!r} is no file: a local model takes a checkpoint file.")
-    return Path(pretrained)
-
-
 def _tokenizer(source: Source, cache_dir: str | None) -> Any:
     import open_clip
     from open_clip.tokenizer import HFTokenizer
@@ -256,14 +142,13 @@ def _preprocess_cfg(clip: Any) -> dict[str, Any]:
     return {key: list(config[key]) if isinstance(config[key], tuple) else config[key] for key in kept if key in config}
 
 
-def _sentence(name: str, pretrained: str | None, error: Exception) -> str:
+def _sentence(name: str, pretrained: str | None, error: Exception, hub: Hub) -> str:
     what = f"model {name}" + (f" with pretrained {pretrained}" if pretrained else "")
-    first = textwrap.shorten(str(error), 300, placeholder=" …") or type(error).__name__
-    offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-    return f"{what} could not be loaded{offline}: {first}"
-
-
-# --- a quiet, repeatable construction -------------------------------------------------------------------------------
+    if (counted := misfit(error)) is not None:
+        return f"{what} could not be loaded: the weights are of another model ({counted})."
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    reason = hub.explain(error) or textwrap.shorten(plain, 300, placeholder=" …") or type(error).__name__
+    return f"{what} could not be loaded: {reason.rstrip('.')}."
 
 
 @contextlib.contextmanager

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from mmcs.errors import DataError, UserError
 from mmcs.files import atomic_file, settled
-from mmcs.model.build import CONFIG_FILE, build_towers
+from mmcs.model.build import build_towers
 from mmcs.model.sharded_checkpoint import read as read_parts
+from mmcs.model.source import CONFIG_FILE
 from mmcs.model.temperature import ensure_bias
 from mmcs.model.towers import Towers
 from mmcs.model.wise_ft import interpolate

@@ -157,19 +157,3 @@ def test_fingerprints_tell_weights_preprocessing_and_context_apart(hf_model: str
 def test_mistakes_get_one_sentence(name: str, pretrained: str | None, options: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         build_towers(name, pretrained, **options)
-
-
-def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match="could not be loaded"):
-        build_towers("roberta-ViT-B-32")
-    assert capfd.readouterr().out == ""
-
-
-def test_weights_that_are_no_weights_are_refused(own_model: str, tmp_path) -> None:
-    import pickle
-
-    damaged = tmp_path / "weights.pt"
-    damaged.write_bytes(pickle.dumps(print))  # a pickle that would import something
-    with pytest.raises(UserError, match="could not be loaded"):
-        build_towers(own_model, str(damaged))
