@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from mmcs.codeswitch.lexicon import normaliser
-from mmcs.common.language_tags import language_tag
 from mmcs.errors import DataError, UserError
 from mmcs.lexicons.headers import without_header
 from mmcs.lexicons.lines import Lines
@@ -39,15 +38,19 @@ def identical(source: Sequence[str], target: Sequence[str]) -> list[tuple[int, i
     return [(i, numbers[word]) for i, word in enumerate(source) if word in numbers]
 
 
-def dictionary_pairs(path: str | os.PathLike[str], languages: tuple[str, str]) -> Iterator[tuple[str, str]]:
+def dictionary_pairs(
+    path: str | os.PathLike[str], languages: tuple[str, str], notes: list[str]
+) -> Iterator[tuple[str, str]]:
     """The pairs of a dictionary in MUSE's form (``source target``, one space or a tab), normalised; senses repeat.
+
+    ``notes`` takes a sentence about a header, which is left out.
 
     Raises:
         UserError: there is no such file. DataError: it cannot be read, or too much of it is no pair.
     """
     of_source, of_target = (normaliser(language) for language in languages)
     lines = Lines(path, what="a dictionary (source and target word on each line)", languages=languages)
-    for number, text in without_header(lines, _split, tuple(map(language_tag, languages)), None, []):
+    for number, text in without_header(lines, _split, languages, None, notes, hint=""):
         columns = _split(text)
         if len(columns) == 2 and (source := of_source(columns[0])) and (target := of_target(columns[1])):
             yield source, target
@@ -60,16 +63,20 @@ def _split(text: str) -> list[str]:
 
 
 def seed_pairs(
-    path: str | os.PathLike[str], languages: tuple[str, str], source: Mapping[str, int], target: Mapping[str, int]
+    path: str | os.PathLike[str],
+    languages: tuple[str, str],
+    source: Mapping[str, int],
+    target: Mapping[str, int],
+    notes: list[str],
 ) -> list[tuple[int, int]]:
     """The pairs of a dictionary of which both words have vectors.
 
     Args:
-        path: see ``dictionary_pairs``.
+        path, notes: see ``dictionary_pairs``.
         languages: BCP 47 tags of source and target.
         source, target: the numbers of the normalised words.
     """
-    pairs = dict.fromkeys(dictionary_pairs(path, languages))
+    pairs = dict.fromkeys(dictionary_pairs(path, languages, notes))
     return [(source[s], target[t]) for s, t in pairs if s in source and t in target]
 
 

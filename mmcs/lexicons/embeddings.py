@@ -155,6 +155,7 @@ class _Pair:
         self.languages, self.source, self.target, self.device = languages, source, target, device
         self.about: dict[str, Any] = {}
         self.left_out = (Tally(), Tally())
+        self.notes = [note for note in (source.note, target.note) if note]
 
     def build(self, options: Options) -> tuple[dict[str, list[Candidate]], dict[str, Any]]:
         """The entries, and what is worth telling about them."""
@@ -173,7 +174,9 @@ class _Pair:
             "top": options.top,
         }
         if test is not None:
-            self.about |= precision(dictionary_pairs(test, self.languages), known.keys, wanted.keys, best.keys)
+            self.about |= precision(
+                dictionary_pairs(test, self.languages, self.notes), known.keys, wanted.keys, best.keys
+            )
         kept, scores, keys = kept[:, : options.top], best.scores[:, : options.top], best.keys[:, : options.top]
         if options.threshold is not None:
             kept = kept & (scores >= options.threshold)
@@ -192,8 +195,7 @@ class _Pair:
                 f"no word of {self.source.path} has a candidate in {self.target.path} that is good enough; "
                 "lower --threshold or leave out --mutual."
             )
-        notes = [note for note in (self.source.note, self.target.note) if note]
-        return entries, self.about | {"left_out": self._all_left_out()} | ({"notes": notes} if notes else {})
+        return entries, self.about | {"left_out": self._all_left_out(), "notes": self.notes}
 
     def _mapped(self, options: Options) -> tuple[Tensor, Tensor]:
         """The vectors of both languages in one space."""
@@ -210,7 +212,8 @@ class _Pair:
         else:
             origin = f"seeds of {Path(seeds).name}"
             words = zip((self.source.words, self.target.words), self.languages, strict=True)
-            pairs = seed_pairs(seeds, self.languages, *(_numbers(*of_language) for of_language in words))
+            of_source, of_target = (_numbers(*of_language) for of_language in words)
+            pairs = seed_pairs(seeds, self.languages, of_source, of_target, self.notes)
         rotation, used = align(*unit, pairs, refine=options.refine, device=self.device, origin=origin)
         self.about |= {"mapping": f"orthogonal Procrustes, {origin}", "seed pairs": used[0], "refined with": used[1:]}
         return source @ rotation, target

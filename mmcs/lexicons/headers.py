@@ -18,6 +18,8 @@ from mmcs.lexicons.packages import TAGS
 
 SOURCE, TARGET, EITHER = "source side", "target side", "either side"
 
+NO_HEADER = " (with --no-header it is one)"
+
 _SIDES = {
     SOURCE: "source src from original origin quelle ausgangssprache origen origine fonte источник",
     TARGET: "target tgt trg translation translations translated equivalent ziel zielsprache übersetzung übersetzungen "
@@ -101,6 +103,7 @@ def without_header(
     languages: Sequence[str],
     header: bool | None,
     notes: list[str],
+    hint: str = NO_HEADER,
 ) -> Iterator[tuple[int, str]]:
     """The lines of a file, without its header.
 
@@ -110,20 +113,21 @@ def without_header(
         languages: see ``is_header``.
         header: whether the first line is a header; None: it is recognised.
         notes: takes a sentence about the header.
+        hint: how to read it as an entry.
     """
     from mmcs.progress import track
 
     where = str(lines.path)
     for count, (number, text) in enumerate(track(lines, lines.path.name)):
         if count == 0 and (is_header(split(text), languages, where) if header is None else header):
-            notes.append(header_note(number, split(text)))
+            notes.append(header_note(number, split(text), hint))
         else:
             yield number, text
 
 
-def header_note(number: int, cells: Sequence[str]) -> str:
+def header_note(number: int, cells: Sequence[str], hint: str = NO_HEADER) -> str:
     """The sentence about a header that gives no entry."""
-    return f"line {number} ({', '.join(cells)[:80]}) is a header, not an entry (with --no-header it is one)"
+    return f"line {number} ({', '.join(cells)[:80]}) is a header, not an entry{hint}"
 
 
 @cache

@@ -6,6 +6,8 @@ Nothing heavy is imported at the top: ``--help`` answers at once. What a builder
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,24 +131,30 @@ def _add_embeddings(builders: Any) -> None:
 def run_embeddings(args: argparse.Namespace) -> None:
     """Builds the lexicon, says what it holds and how precise it is."""
     from mmcs.codeswitch.lexicon import Lexicon
+    from mmcs.common.language_tags import languages_of
     from mmcs.lexicons.embeddings import Options, build_embeddings
 
-    source = args.source if "=" in args.source else f"en={args.source}"
+    source = args.source if "=" in args.source and not Path(args.source).exists() else f"en={args.source}"
     ((language, path),) = _tagged("--source", [source]).items()
+    named = _tagged("--target", args.target)
+    languages = languages_of(named)
+    targets = {languages[tag]: file for tag, file in named.items()}
     options = Options(
         aligned=args.aligned,
-        seeds=_tagged("--seed-dictionary", args.seed_dictionary),
+        seeds=_of_targets("--seed-dictionary", args.seed_dictionary, targets),
         refine=args.refine,
         csls=args.retrieval == "csls",
         cosine=args.similarity == "cosine",
         mutual=args.mutual,
         threshold=args.threshold,
         top=args.top,
-        tests=_tagged("--test", args.test),
+        tests=_of_targets("--test", args.test, targets),
         max_words=args.max_words,
         device=args.device,
     )
-    targets = _tagged("--target", args.target)
+    for tag, of in languages.items():
+        if tag != of:
+            print(f"note: {tag} is taken as {of}", file=sys.stderr)
     out = build_embeddings(checked(args.out), (language, path), targets, licence=args.licence, options=options)
     for about in Lexicon.open(out).header["sources"]:
         if about.get("test words") is not None:
@@ -162,6 +170,13 @@ def _precision(about: dict[str, Any]) -> str:
         f"{about['language']}: precision@1 {about['precision@1']:.1%}, precision@5 {about['precision@5']:.1%} on "
         f"{about['test words']:,} test words ({about['test coverage']:.1%} of the test dictionary have vectors)"
     )
+
+
+def _of_targets(option: str, values: list[str], targets: Mapping[str, str]) -> dict[str, str]:
+    """Files by the target languages that they belong to; a region belongs to its language."""
+    from mmcs.common.language_tags import known_language
+
+    return {known_language(tag, targets) or tag: file for tag, file in _tagged(option, values).items()}
 
 
 def _tagged(option: str, values: list[str]) -> dict[str, str]:

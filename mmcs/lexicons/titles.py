@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmcs.codeswitch.lexicon import DOTLESS
-from mmcs.common.language_tags import language_tag
+from mmcs.common.language_tags import language_tag, without_region
 from mmcs.errors import UserError
 
 # Codes that are no tags of the language, or other languages' tags (als is Tosk Albanian); nrm is Norman there.
@@ -18,6 +18,7 @@ _TAGS = {
     "als": "gsw", "bat-smg": "sgs", "be-x-old": "be-tarask", "bh": "bho", "cbk-zam": "cbk", "fiu-vro": "vro", "nrm": "nrf",
     "roa-rup": "rup", "simple": "en", "zh-classical": "lzh", "zh-min-nan": "nan", "zh-yue": "yue",
 }  # fmt: skip
+_OWN_WIKI = frozenset({"be-tarask", "nds-NL"})
 _FURTHER = {"nb": ("no",), "fil": ("tl",), "zh-Hans": ("zh",)}
 
 _WIKI = re.compile(r"([a-z]{2,}(?:_[a-z]+)*)wiki-(?:.+-)?(?:page|langlinks)\.sql(?:\.gz)?")
@@ -74,11 +75,14 @@ def in_text(title: str, language: str) -> str:
 def tag_of(language: str) -> str:
     """The BCP 47 tag of a tag or of Wikipedia's code, which may be another thing: als is Swiss German there.
 
+    All regions of a language write in one wiki: ``pt-BR`` is ``pt``.
+
     Raises:
         UserError: it is neither.
     """
     code = language.strip().lower().replace("_", "-")
-    return _TAGS.get(code) or language_tag(language)
+    tag = _TAGS.get(code) or language_tag(language)
+    return tag if tag in _OWN_WIKI else without_region(tag)
 
 
 def wikis_of(tag: str) -> list[str]:

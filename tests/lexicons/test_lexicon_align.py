@@ -68,9 +68,16 @@ def test_identical_words() -> None:
 def test_seed_dictionary(tmp_path: Path) -> None:
     path = tmp_path / "en-de.txt"
     path.write_text("\ufeffDog Hund\ndog\tRüde\nDOG hund\r\ncat Katze\nbird Vogel\nno\n" + "x y\n" * 9, "utf-8")
-    assert list(dictionary_pairs(path, ("en", "de")))[:3] == [("dog", "hund"), ("dog", "rüde"), ("dog", "hund")]
+    assert list(dictionary_pairs(path, ("en", "de"), []))[:3] == [("dog", "hund"), ("dog", "rüde"), ("dog", "hund")]
     # Each pair once, and only where both sides have a vector.
-    assert seed_pairs(path, ("en", "de"), {"dog": 5, "cat": 6}, {"hund": 1, "rüde": 2, "vogel": 3}) == [(5, 1), (5, 2)]
+    assert seed_pairs(path, ("en", "de"), {"dog": 5, "cat": 6}, {"hund": 1, "rüde": 2, "vogel": 3}, []) == [
+        (5, 1),
+        (5, 2),
+    ]
+    path.write_text("source target\ndog Hund\n")
+    notes: list[str] = []
+    assert list(dictionary_pairs(path, ("en", "de"), notes)) == [("dog", "hund")]
+    assert notes == ["line 1 (source, target) is a header, not an entry"]
     path.write_text("one\ntwo words here\ndog Hund\n")
     with pytest.raises(DataError, match="2 of 3"):
-        list(dictionary_pairs(path, ("en", "de")))
+        list(dictionary_pairs(path, ("en", "de"), []))

@@ -71,6 +71,21 @@ def test_from_two_languages_to_a_lexicon(
     assert source["test coverage"] == pytest.approx(100 / 101)
 
 
+def test_regions_of_targets_and_dictionaries_stand_for_their_language(
+    tmp_path: Path, clouds: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, seeds = tmp_path / "v.lex", dictionary(tmp_path / "seeds.txt", range(60, 120))
+    seeds.write_text("English German\n" + seeds.read_text())
+    argv = ["lexicon", "build", "embeddings", "--source", f"en-US={clouds[0]}", "--target", f"de-AT={clouds[1]}"]
+    argv += ["--seed-dictionary", f"DE={seeds}", "--out", str(out), "--device", "cpu", "--refine", "1"]
+    assert main(argv) == 0
+    shown = capsys.readouterr().err
+    assert "note: de-AT is taken as de" in shown
+    assert "note: line 1 (English, German) is a header, not an entry" in shown
+    assert Lexicon.open(out).languages == ("de",) and Lexicon.open(out).source_language == "en"
+    assert Lexicon.open(out).header["sources"][0]["seed pairs"] == 60
+
+
 def test_nn_dot_of_aligned_vectors_is_the_studys_lexicon(tmp_path: Path) -> None:
     """1-best by dot product of the vectors as they are: against numpy, and lengths matter."""
     random = np.random.default_rng(1)

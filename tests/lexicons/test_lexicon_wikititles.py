@@ -263,6 +263,7 @@ def test_wikipedias_codes_are_not_always_tags() -> None:
     codes |= {"fiu-vro": "vro", "roa-rup": "rup", "zh-min-nan": "nan", "no": "no", "nds-nl": "nds-NL", "zh": "zh-Hans"}
     for code, tag in codes.items():
         assert tag_of(code) == tag and code in wikis_of(tag)
+    assert [tag_of(tag) for tag in ("pt-BR", "DE-at", "zh-TW", "be-tarask")] == ["pt", "de", "zh-Hant", "be-tarask"]
     assert wikis_of("be-tarask") == ["be-x-old", "be-tarask"] and wikis_of("en") == ["en"]
     with pytest.raises(UserError, match="stands for another language"):
         wikis_of("nrm")
