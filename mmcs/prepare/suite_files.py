@@ -69,7 +69,7 @@ class Files:
         if self._index is None:
             self._index = {}
             for path in self.given:
-                for file in [path] if path.is_file() else _below(path, set()):
+                for file in [path] if path.is_file() else files_below(path):
                     known = self._index.setdefault(file.name, [])
                     if file not in known:
                         known.append(file)
@@ -243,8 +243,9 @@ def as_path(value: Any, where: str) -> PurePosixPath:
     return path
 
 
-def _below(folder: Path, seen: set[str]) -> Iterator[Path]:
+def files_below(folder: Path, seen: set[str] | None = None) -> Iterator[Path]:
     """The files below a folder, hidden ones left out; a folder that links lead to again is entered once."""
+    seen = set() if seen is None else seen
     real = os.path.realpath(folder)
     if real in seen:
         return
@@ -253,6 +254,6 @@ def _below(folder: Path, seen: set[str]) -> Iterator[Path]:
         ordered = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     for entry in ordered:
         if entry.is_dir():
-            yield from _below(Path(entry.path), seen)
+            yield from files_below(Path(entry.path), seen)
         elif entry.is_file():
             yield Path(entry.path)

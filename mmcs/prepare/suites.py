@@ -18,12 +18,15 @@ from typing import Any
 from mmcs.errors import DataError, UserError
 from mmcs.prepare.images import MAX_BYTES, RASTER
 from mmcs.prepare.layout import SuiteLayout
+from mmcs.prepare.picture_files import inventory
 from mmcs.prepare.records import Record, Tally
-from mmcs.prepare.shards import Origin, Prepared, find_prepared, write_splits
+from mmcs.prepare.reuse import find_prepared
+from mmcs.prepare.shards import Origin, Prepared, write_splits
 from mmcs.prepare.suite_files import Captions, Images
 from mmcs.progress import track
 
 ALLOWED_BY = "--allow-incomplete"
+MISSING = "images missing"
 ALL_NAMED = 1000  # no set has as many languages: each that is missing is named
 _SPACE = re.compile(r"[ \t\r\n\f\v]+")
 _SUFFIX = re.compile(r"\.(?:jpe?g|png|webp)$", re.IGNORECASE)
@@ -124,19 +127,20 @@ def prepare_suite(
     images, captions = Images(request.images), Captions(request.captions)
     items, absent = read(captions)
     items = [item for item in items if item.split in known.parts]
+    left_out, dropped = Tally(), Tally()
+    incomplete = differences(items, known.parts, absent)
+    pictures = _with_pictures(items, images, left_out, dropped)
     made_with = {
         "images": [str(folder.resolve()) for folder in images.given],
         "captions_sha256": captions.sha256.hexdigest(),
         **(arguments or {}),
         "splits": list(known.parts),
         "allow_incomplete": request.allow_incomplete,
+        "pictures": inventory(((item.name, path) for item, path in pictures), dropped.counts[MISSING]),
     }
     asked = made_with | ({"allow_incomplete": None} if request.allow_incomplete else {})
     if (found := find_prepared(out, known.name, request.layout, asked)) is not None:
         return found
-    left_out, dropped = Tally(), Tally()
-    incomplete = differences(items, known.parts, absent)
-    pictures = _with_pictures(items, images, left_out, dropped)
     if not request.allow_incomplete and (told := _told(incomplete, dropped)):
         others = f", or leave its split out with --splits ({', '.join(known.parts)})" if len(known.parts) > 1 else ""
         raise DataError(
@@ -223,7 +227,7 @@ def _with_pictures(items: Sequence[Item], images: Images, left_out: Tally, dropp
                 tidy[language] = kept
         path = images.of(item.file)
         if path is None:
-            dropped.add("images missing", str(item.file))
+            dropped.add(MISSING, str(item.file))
         elif "en" not in tidy:
             dropped.add("images without an English caption", item.name)
         elif path.stat().st_size > MAX_BYTES:

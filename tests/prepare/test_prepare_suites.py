@@ -187,7 +187,7 @@ def test_a_suite_is_found_again_unless_something_about_it_changed(tmp_path):
     rows = xm_rows()
     rows[0]["de"]["caption"][0] = "Ein anderes Bild"
     xm3600(tmp_path, rows)
-    with pytest.raises(ValueError, match="made with captions_sha256"):
+    with pytest.raises(ValueError, match="made with other captions"):
         prepare_xm3600(request(tmp_path), tmp_path / "out", parts=XM_PARTS)
 
 
