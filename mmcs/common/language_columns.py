@@ -123,10 +123,7 @@ def tag_of(name: str) -> str:
     ('de', 'pt-BR', 'de', '', '')
     """
     core = _core(name)
-    try:
-        tag = language_tag(core)
-    except UserError:
-        return ""
+    tag = _registered(core)
     region = _REGION.search(core)
     return tag if region is None or _is_spoken(core, region[1]) else ""
 
@@ -206,13 +203,18 @@ def _is_spoken(name: str, region: str) -> bool:
 
 def _asked_for(name: str, columns: Mapping[str, Sequence[str]], where: str) -> str:
     """The column that ``--languages`` names, by its own name or by any spelling of its tag."""
-    tags = {tag: column for column in reversed(list(columns)) if (tag := tag_of(column))}
     if name in columns:
         return name
-    try:
-        found = find_language(language_tag(name), tags)
-    except UserError:
-        found = None
+    tags = {tag: column for column in reversed(list(columns)) if (tag := tag_of(column) or _registered(column))}
+    found = find_language(_registered(name), tags)
     if found is None:
         raise UserError(f"{where} has no column '{name}' (--languages); it has: {', '.join(columns)}.")
     return tags[found]
+
+
+def _registered(name: str) -> str:
+    """The canonical tag of a name in whatever form, as options give it; "" where it is none."""
+    try:
+        return language_tag(name)
+    except UserError:
+        return ""

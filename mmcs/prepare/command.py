@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RAW = argparse.RawDescriptionHelpFormatter
 SHOWN_LANGUAGES = 12
+FEW_CONCEPTS = 50
 
 
 def register(commands: Any) -> None:
@@ -73,24 +74,31 @@ def _add_emoji(sets: Any) -> None:
 def _add_table(sets: Any) -> None:
     parser = sets.add_parser(
         "table",
-        help="your own pictures and a CSV of captions",
+        help="your own pictures and a table of captions",
         description=(
-            "A folder of pictures and a CSV (comma, semicolon or tab; UTF-8; with a header): one row for each caption\n"
-            "of a picture. Columns named by a language tag (de, pt-BR, zh-Hans) hold captions in that language.\n"
+            "A folder of pictures and a table with a header: CSV (comma, semicolon, tab or pipe), JSON lines or Parquet,\n"
+            "one row for each caption of a picture. Columns named by a language tag (de, pt-BR, zh-Hans) whose cells are\n"
+            "text hold captions in that language; the list of what was taken is printed.\n"
             "Without --group, pictures that share an English caption or are the same file form one group; a group\n"
-            "lies in one split."
+            "is in one split."
         ),
         epilog="example:\n  mmcs data prepare table --images photos --captions captions.csv --val 0.1 --out data/mine",
         formatter_class=RAW,
     )
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="where the pictures lie")
-    parser.add_argument("--captions", type=Path, required=True, metavar="FILE.csv", help="the table")
-    parser.add_argument("--image-column", metavar="COLUMN", help="default: image, filename, filepath or file_name")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="the folder of the pictures")
+    parser.add_argument("--captions", type=Path, required=True, metavar="FILE", help="the table, also with .gz")
+    parser.add_argument("--image-column", metavar="COLUMN", help="default: image, filename, filepath, file_name, …")
     parser.add_argument(
-        "--caption-column", metavar="COLUMN", help="English captions; default: caption, title, text or en"
+        "--caption-column", metavar="COLUMN", help="English captions; default: caption, title, text, en, …"
     )
+    parser.add_argument("--languages", metavar="TAG,TAG", help="these columns and no others hold other languages")
+    parser.add_argument("--ignore-columns", metavar="NAME,NAME", help="columns that are no captions")
     parser.add_argument(
-        "--languages", metavar="TAG,TAG", help="columns with other languages; default: all two-letter tags"
+        "--column", action="append", default=[], metavar="NAME=TAG", help="a column and its language; may be repeated"
+    )
+    parser.add_argument("--delimiter", metavar="CHAR", help="between cells: comma, semicolon, tab, pipe or a character")
+    parser.add_argument(
+        "--quote", metavar="CHAR", help="around cells; 'none' reads quotation marks as text (default: \")"
     )
     parser.add_argument("--group", metavar="COLUMN", help="the concept that a picture belongs to")
     parser.add_argument("--licence", default="not stated", metavar="TEXT", help="for the manifest")
@@ -137,7 +145,9 @@ def run_emoji(args: argparse.Namespace) -> None:
 
 
 def run_table(args: argparse.Namespace) -> None:
+    from mmcs.common.language_columns import LanguageColumns, parse_mapping
     from mmcs.prepare.table import Table, prepare_table
+    from mmcs.prepare.table_file import dialect_of
 
     table = Table(
         args.images,
@@ -145,17 +155,21 @@ def run_table(args: argparse.Namespace) -> None:
         args.group,
         args.image_column,
         args.caption_column,
-        _tags(args.languages),
-        args.licence,
+        languages=_tags(args.languages),
+        ignored=_tags(args.ignore_columns) or (),
+        mapping=parse_mapping(args.column),
+        dialect=dialect_of(args.delimiter, args.quote),
+        licence=args.licence,
     )
     prepared = prepare_table(table, args.out, layout=_layout(args), max_dropped=args.max_dropped)
-    if ignored := prepared.manifest["arguments"]["columns"]["ignored"]:
-        print(f"columns that are not captions: {', '.join(ignored)} (name languages among them with --languages)")
+    columns = prepared.manifest["arguments"]["columns"]
+    for line in LanguageColumns(columns["languages"], columns["left_out"]).lines():
+        print(line)
     _tell(prepared)
 
 
 def _tags(text: str | None) -> list[str] | None:
-    return None if text is None else [tag for tag in text.split(",") if tag]
+    return None if text is None else [tag.strip() for tag in text.split(",") if tag.strip()]
 
 
 def _layout(args: argparse.Namespace) -> Layout:
@@ -186,8 +200,21 @@ def _tell(prepared: Prepared) -> None:
             print(f"  {title}: {detail['count']} {cause} (such as {detail['examples'][0]})")
     if evaluation:
         print(f"  figures are quoted by: {', '.join(evaluation['protocols'])}")
-    for note in evaluation.get("notes", ()):
+    notes = [*evaluation.get("notes", ()), *few_concepts(manifest)]
+    for note in notes:
         print(f"  note: {note}")
+
+
+def few_concepts(manifest: dict[str, Any]) -> list[str]:
+    """One sentence about splits with so few concepts (groups) that their metrics have wide confidence intervals."""
+    asked = [split for split in ("val", "test") if manifest["arguments"].get(split)]
+    groups = dict.fromkeys(asked, 0) | {split: own["groups"] for split, own in manifest["splits"].items()}
+    few = [f"{split} ({number})" for split, number in groups.items() if number < FEW_CONCEPTS]
+    if not few:
+        return []
+    return [
+        f"Fewer than {FEW_CONCEPTS} concepts in {', '.join(few)}: metrics on so few have wide confidence intervals."
+    ]
 
 
 def run_inspect(args: argparse.Namespace) -> None:

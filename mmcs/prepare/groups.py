@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -51,6 +52,6 @@ def _same_bytes(paths: Iterable[PurePosixPath], folder: Path) -> Iterator[list[P
             continue
         by_digest: dict[str, list[PurePosixPath]] = defaultdict(list)
         for path in alike:
-            with (folder / path).open("rb") as handle:
+            with contextlib.suppress(OSError), (folder / path).open("rb") as handle:  # counted when the picture is read
                 by_digest[hashlib.file_digest(handle, "sha256").hexdigest()].append(path)
         yield from (same for same in by_digest.values() if len(same) > 1)

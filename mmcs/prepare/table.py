@@ -1,4 +1,4 @@
-"""A user's own pictures and a CSV of captions into shards.
+"""A user's own pictures and a table of captions into shards.
 
 One row is one picture with a caption; several rows of one picture are several captions. A column named by a language
 tag holds captions in that language.
@@ -6,31 +6,35 @@ tag holds captions in that language.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from mmcs.common.language_tags import language_tag
+from mmcs.common.caption_text import clean_caption
+from mmcs.common.file_kind import LOOKED_AT, file_kind
+from mmcs.common.language_columns import LanguageColumns, find_language_columns, tag_of
+from mmcs.common.language_tags import languages_of
+from mmcs.common.parquet import BYTES
 from mmcs.errors import DataError, UserError
 from mmcs.prepare.groups import group_alike
-from mmcs.prepare.images import MAX_BYTES, RASTER
+from mmcs.prepare.images import MAX_BYTES, RASTER, is_svg
 from mmcs.prepare.layout import Layout
-from mmcs.prepare.records import Record, Tally, path_inside, shuffle_key
-from mmcs.prepare.shards import Origin, Prepared, find_prepared, write_splits
+from mmcs.prepare.picture_files import NoPicture, PictureFiles, inventory
+from mmcs.prepare.records import Record, Tally, shuffle_key
+from mmcs.prepare.reuse import find_prepared
+from mmcs.prepare.shards import Origin, Prepared, write_splits
+from mmcs.prepare.table_file import AUTOMATIC, Dialect, Row, read_table
 from mmcs.progress import track
 
 NAME = "table"
 LAYOUT = Layout(val=0.1, test=0.0)
-IMAGE_COLUMNS = ("image", "filename", "filepath", "file_name")
-CAPTION_COLUMNS = ("caption", "title", "text", "en")
-DELIMITERS = ",;\t"
-# Indonesian and Norwegian, but far more often an identifier and a number: taken as captions if a value has a space.
-AMBIGUOUS = ("id", "no")
+IMAGE_COLUMNS = ("image", "filename", "filepath", "file_name", "image_name", "image_path")
+CAPTION_COLUMNS = ("caption", "title", "text", "comment", "en")
+MAX_CAPTION = 10_000  # characters; training drops longer ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,11 @@ class Table:
 
     Attributes:
         images: the folder that the image column's paths start from.
-        captions: the CSV file (comma, semicolon or tab; UTF-8; with a header).
+        captions: the table: CSV and its kin, JSON lines or Parquet, with names of columns.
         group: the column that names the concept; without it see ``groups.group_alike``.
         image_column, caption_column: their names, found by the usual ones if None.
-        languages: the columns with captions in other languages; if None, every column named by a language tag of
-            two letters with or without script or region (``de``, ``pt-BR``). Tags of three letters are asked for by
-            name, since ``url`` and ``key`` are languages too.
+        languages, ignored, mapping: which columns are languages; see ``find_language_columns``.
+        dialect: how delimited text is read.
         licence: for the manifest.
     """
 
@@ -54,6 +57,9 @@ class Table:
     image_column: str | None = None
     caption_column: str | None = None
     languages: Sequence[str] | None = None
+    ignored: Sequence[str] = ()
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    dialect: Dialect = AUTOMATIC
     licence: str = "not stated"
 
 
@@ -72,14 +78,22 @@ class Columns:
     image: str
     caption: str
     group: str | None
-    languages: dict[str, str]
-    ignored: list[str]
+    found: LanguageColumns
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "image": self.image,
+            "caption": self.caption,
+            "group": self.group,
+            "languages": self.found.languages,
+            "left_out": self.found.left_out,
+        }
 
 
 def prepare_table(
     table: Table, out: str | os.PathLike[str], *, layout: Layout = LAYOUT, max_dropped: float = 0.1
 ) -> Prepared:
-    """Makes the set, or finds it in ``out`` when it was made from the same table.
+    """Makes the set, or finds it in ``out`` when it was made from the same table and pictures.
 
     Args:
         table: what to read.
@@ -89,138 +103,114 @@ def prepare_table(
 
     Raises:
         UserError: a path or column does not exist, or ``out`` holds something else.
-        DataError: the CSV cannot be read, nothing is left, or more than ``max_dropped`` is unusable.
+        DataError: the table cannot be read, nothing is left, or more than ``max_dropped`` is unusable.
     """
     if not 0 <= max_dropped <= 1:
-        raise UserError(f"--max-dropped is {max_dropped}; give a share between 0 and 1.")
+        raise UserError(f"--max-dropped must be between 0 and 1, got {max_dropped}.")
     if not table.images.is_dir():
-        raise UserError(f"--images {table.images} is not a folder.")
-    rows = read_csv(table.captions)
-    digest = hashlib.sha256(table.captions.read_bytes()).hexdigest()
+        raise UserError(f"--images {table.images} is not a folder{_kind_of_file(table.images)}.")
+    rows = read_table(table.captions, table.dialect)
     columns = find_columns(table, rows)
+    left_out, dropped = Tally(), Tally()
+    entries = collect(rows, columns, table, left_out, dropped)
+    missing = dropped.counts["missing file"]
     arguments = {
         "images": str(table.images.resolve()),
-        "captions_sha256": digest,
-        "columns": {
-            "image": columns.image,
-            "caption": columns.caption,
-            "group": columns.group,
-            "languages": columns.languages,
-            "ignored": columns.ignored,
-        },
+        "captions_sha256": hashlib.sha256(table.captions.read_bytes()).hexdigest(),
+        "dialect": [table.dialect.delimiter, table.dialect.quote],
+        "columns": columns.as_dict(),
+        "licence": table.licence,
+        "pictures": inventory(((str(path), table.images / path) for path in sorted(entries)), missing),
     }
-    if (found := find_prepared(out, NAME, layout, arguments)) is not None:
+    if (found := find_prepared(out, NAME, layout, arguments, max_dropped=max_dropped)) is not None:
         return found
-    left_out, dropped = Tally(), Tally()
-    entries = collect(rows, columns, table, dropped)
     origin = Origin(NAME, f"{table.captions.name} with pictures of {table.images.name}", table.licence, arguments)
     records = read_images(entries, table.images, dropped)
     return write_splits(records, out, origin, layout, left_out=left_out, dropped=dropped, max_dropped=max_dropped)
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV as column to stripped value; the delimiter is the one that gives the header most columns.
-
-    Raises:
-        UserError: there is no such file.
-        DataError: it is not a CSV in UTF-8, or has no rows.
-    """
-    if not path.is_file():
-        raise UserError(f"--captions {path} does not exist.")
-    data = path.read_bytes()
-    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise DataError(f"{path} is a spreadsheet, not a CSV; save it as CSV (UTF-8) and name that file.")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise DataError(f"{path} is not UTF-8 (line {line}); save it as CSV with encoding UTF-8.") from None
-    if "\0" in text:
-        raise DataError(f"{path} is not a CSV: it holds zero bytes.")
-    header = text.split("\n", 1)[0]
-    delimiter = max(DELIMITERS, key=lambda each: len(next(csv.reader([header], delimiter=each), [])))
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="", restval="", strict=True)
-    try:
-        names = [name.strip() for name in reader.fieldnames or []]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise DataError(f"{path} has two columns named '{twice}'; rename one.")
-        reader.fieldnames = names
-        rows = []
-        for row in reader:
-            if row.get("") and "" not in names:
-                raise DataError(
-                    f"{path} line {reader.line_num} has more values than the header has columns ({len(names)}); "
-                    f"put values that hold '{delimiter}' into quotation marks."
-                )
-            rows.append({name: " ".join(row[name].split()) for name in names})
-    except csv.Error as error:
-        raise DataError(f"{path} line {reader.reader.line_num} is not CSV ({error}).") from None
-    if not rows:
-        raise DataError(f"{path} holds no rows below its header.")
-    return rows
-
-
-def find_columns(table: Table, rows: list[dict[str, str]]) -> Columns:
-    """Finds the columns by name.
+def find_columns(table: Table, rows: Sequence[Row]) -> Columns:
+    """Finds the columns by name, and the languages by name and cells.
 
     Raises:
         UserError: one that is needed or named does not exist; the sentence lists those that do.
     """
-    names = list(rows[0])
+    names = list(rows[0].cells)
     known = ", ".join(names)
+    may_be = [name for name in names if name not in table.ignored and table.mapping.get(name, "en") == "en"]
 
     def pick(asked: str | None, usual: Sequence[str], option: str) -> str:
         if asked is not None:
             if asked not in names:
                 raise UserError(f"{table.captions} has no column '{asked}' ({option}); it has: {known}.")
             return asked
-        lower = {name.lower(): name for name in reversed(names)}
+        lower = {name.lower(): name for name in reversed(may_be)}
         for name in usual:
             if name in lower:
                 return lower[name]
+        wanted, hint = " or ".join(dict.fromkeys(usual)), " (and --delimiter)" if len(names) == 1 else ""
         raise UserError(
-            f"{table.captions} has no column named {' or '.join(usual)}; name one with {option}; it has: {known}."
+            f"{table.captions} has no column named {wanted}; name one with {option}{hint}; it has: {known}."
         )
 
     image = pick(table.image_column, IMAGE_COLUMNS, "--image-column")
-    caption = pick(table.caption_column, CAPTION_COLUMNS, "--caption-column")
+    english = [name for name in may_be if (table.mapping.get(name) or tag_of(name)) == "en" and name != image]
+    mapped = [name.lower() for name in english if name in table.mapping]
+    caption = pick(table.caption_column, [*mapped, *CAPTION_COLUMNS, *map(str.lower, english)], "--caption-column")
     group = pick(table.group, (), "--group") if table.group is not None else None
     others = [name for name in names if name not in (image, caption, group)]
-    if table.languages is not None:
-        languages = {pick(name, (), "--languages"): language_tag(name) for name in table.languages}
-    else:
-        languages = {name: tag for name in others if (tag := _language_of(name, rows)) is not None}
-    return Columns(image, caption, group, languages, [name for name in others if name not in languages])
+    found = find_language_columns(
+        {name: [row.cells[name] for row in rows] for name in others},
+        [row.cells[caption] for row in rows],
+        where=str(table.captions),
+        languages=table.languages and [name for name in table.languages if name in others or tag_of(name) != "en"],
+        ignored=table.ignored,
+        mapping={name: tag for name, tag in table.mapping.items() if name != caption},
+    )
+    own = languages_of(["en", *found.languages.values()])
+    return Columns(
+        image,
+        caption,
+        group,
+        LanguageColumns({name: own[tag] for name, tag in found.languages.items()}, found.left_out),
+    )
 
 
 def collect(
-    rows: Iterable[dict[str, str]], columns: Columns, table: Table, dropped: Tally
+    rows: Iterable[Row], columns: Columns, table: Table, left_out: Tally, dropped: Tally
 ) -> dict[PurePosixPath, Entry]:
-    """The rows put together by image; those that cannot be used are counted in ``dropped``."""
+    """The rows put together by image; what cannot be used is counted, rows in ``left_out``, pictures in ``dropped``."""
+    pictures = PictureFiles(table.images)
+    paths: dict[str, PurePosixPath | None] = {}
     entries: dict[PurePosixPath, Entry] = {}
-    sources = {columns.caption: "en", **columns.languages}
-    for number, row in enumerate(rows, start=1):
-        name = row[columns.image]
-        path = path_inside(name)
-        if not name:
-            dropped.add("row without an image", f"row {number}")
+    sources = {columns.caption: "en", **columns.found.languages}
+    for row in rows:
+        name = row.cells[columns.image]
+        if name == BYTES:
+            raise DataError(
+                f"{table.captions}: its column '{columns.image}' holds pictures, not names of files; write them to files first."
+            )
+        if not name.strip():
+            dropped.add("row without an image", row.where)
             continue
-        if path is None:
-            dropped.add("path that leads out of the images' folder", name)
+        if name not in paths:
+            paths[name] = _find(pictures, name, dropped)
+        if (path := paths[name]) is None:
             continue
+        texts = [(language, _caption(row, column, table)) for column, language in sources.items()]
         entry = entries.setdefault(path, Entry())
-        for column, language in sources.items():
-            text = row[column]
+        for language, text in texts:
             if text and text not in entry.captions[language]:
                 entry.captions[language].append(text)
-        if columns.group is None or not row[columns.group]:
+        if not any(text for _, text in texts):
+            left_out.add("rows without a caption", row.where)
+        if columns.group is None or not (group := " ".join(row.cells[columns.group].split())):
             continue
-        if entry.group not in (None, row[columns.group]):
+        if entry.group not in (None, group):
             raise DataError(
-                f"{table.captions}: {name} stands in two groups, '{entry.group}' and '{row[columns.group]}'."
+                f"{table.captions} {row.where}: {path} is in two groups, '{entry.group}' and '{group}'; give it one."
             )
-        entry.group = row[columns.group]
+        entry.group = group
     for path in [path for path, entry in entries.items() if not entry.captions["en"]]:
         dropped.add("no English caption", str(path))
         del entries[path]
@@ -228,12 +218,10 @@ def collect(
 
 
 def read_images(entries: dict[PurePosixPath, Entry], folder: Path, dropped: Tally) -> Iterator[Record]:
-    """The records, mixed by a hash of their names; missing and unreadable files are counted in ``dropped``."""
+    """The records, mixed by a hash of their names; unreadable files are counted in ``dropped``."""
     present: dict[PurePosixPath, Entry] = {}
     for path in sorted(entries, key=lambda each: shuffle_key(str(each))):
-        if not (folder / path).is_file():
-            dropped.add("missing file", str(path))
-        elif (folder / path).stat().st_size > MAX_BYTES:
+        if (folder / path).stat().st_size > MAX_BYTES:
             dropped.add(f"more than {MAX_BYTES // 2**20} MiB", str(path))
         else:
             present[path] = entries[path]
@@ -247,17 +235,29 @@ def read_images(entries: dict[PurePosixPath, Entry], folder: Path, dropped: Tall
         caption, *further = entry.captions["en"]
         captions = {"en": further, **{tag: texts for tag, texts in sorted(entry.captions.items()) if tag != "en"}}
         captions = {tag: texts for tag, texts in captions.items() if texts}
-        yield Record(str(path), image, RASTER, caption, captions, entry.group or groups[path])
+        extension = "svg" if is_svg(image) else RASTER
+        yield Record(str(path), image, extension, caption, captions, entry.group or groups[path])
 
 
-def _language_of(column: str, rows: list[dict[str, str]]) -> str | None:
-    """The language that a column's name stands for, or None."""
+def _find(pictures: PictureFiles, name: str, dropped: Tally) -> PurePosixPath | None:
     try:
-        tag = language_tag(column)
-    except UserError:
+        return pictures.find(name)
+    except NoPicture as error:
+        dropped.add(str(error), name)
         return None
-    if len(tag.partition("-")[0]) != 2 or not any(row[column] for row in rows):
-        return None
-    if tag in AMBIGUOUS and not any(" " in row[column] for row in rows):
-        return None
-    return tag
+
+
+def _caption(row: Row, column: str, table: Table) -> str:
+    text = " ".join(clean_caption(row.cells[column]).split())
+    if len(text) > MAX_CAPTION:
+        raise DataError(
+            f"{table.captions} {row.where}: '{column}' has {len(text):,} characters, a caption has at most {MAX_CAPTION:,}."
+        )
+    return text
+
+
+def _kind_of_file(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    with path.open("rb") as handle:
+        return f" but {kind}" if (kind := file_kind(handle.read(LOOKED_AT))) else ""

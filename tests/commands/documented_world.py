@@ -245,6 +245,9 @@ def furnish(folder: Path) -> None:
     _lexicon_sources(folder)
     _official_sets(folder)
     _beir_sets(folder)
+    _lines(
+        folder / "results.csv", "image_name| comment_number| comment", '1.jpg| 0| "Two dogs run .', "2.jpg| 0| A cat ."
+    )
     _lines(folder / "queries.txt", "a red circle", "two dogs")
     _lines(folder / "my_terms.txt", "red", "de\trot")
     _lines(folder / "my_distances.csv", "language,distance", "de,0.2", "fi,0.6")

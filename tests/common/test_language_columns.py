@@ -98,6 +98,7 @@ def test_options_override_what_is_found():
     assert find() == {"de": "de", "DE_AT": "de-AT"}
     assert find(ignored=["DE_AT"]) == {"de": "de"}
     assert find(languages=["fil", "nr"]) == {"fil": "fil", "Nr": "nr"}
+    assert find(languages=["FIL"]) == {"fil": "fil"}
     assert find(languages=["de-at"]) == {"DE_AT": "de-AT"}
     assert find(languages=[], mapping=parse_mapping(["Beschreibung=DE"])) == {"Beschreibung": "de"}
     for options, sentence in (

@@ -17,6 +17,7 @@ import pytest
 import webdataset
 from PIL import Image
 
+from mmcs.cli import main
 from mmcs.errors import DataError, UserError
 from mmcs.prepare.layout import Layout
 from mmcs.prepare.records import split_of
@@ -98,7 +99,7 @@ def test_pictures_and_captions_arrive_and_losses_are_counted(photos, tmp_path):
     assert prepared.manifest["captions"] == {"de": 3, "en": 35, "zh-Hans": 1}
     assert {cause: each["count"] for cause, each in prepared.manifest["dropped"].items()} == {
         "damaged image": 1,
-        "not an image": 1,
+        "not read: a text file; convert it": 1,
         "missing file": 1,
         "path that leads out of the images' folder": 1,
     }
@@ -107,7 +108,10 @@ def test_pictures_and_captions_arrive_and_losses_are_counted(photos, tmp_path):
 
 def test_too_many_losses_stop_and_leave_nothing(photos, tmp_path):
     table = write_csv(tmp_path / "t.csv", "filename;title", "cat.jpg;a cat", "text.jpg;a text")
-    with pytest.raises(DataError, match=r"1 of 2 pictures cannot be used, more than 10% \(not an image: 1 .*text.jpg"):
+    with pytest.raises(
+        DataError,
+        match=r"1 of 2 pictures cannot be used, more than 10% \(not read: a text file; convert it: 1 .*text.jpg",
+    ):
         prepare_table(Table(photos, table), tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "t.csv"]
 
@@ -150,9 +154,100 @@ def test_columns_that_look_like_languages_but_are_not(photos, tmp_path):
     )
     plain = prepare_table(Table(photos, table), tmp_path / "plain", layout=ALL_IN_TRAIN)
     assert plain.manifest["captions"] == {"en": 2, "sw": 1}
-    assert plain.manifest["arguments"]["columns"]["ignored"] == ["id", "url", "fil"]
+    assert list(plain.manifest["arguments"]["columns"]["left_out"]) == ["id", "url", "fil"]
     named = prepare_table(Table(photos, table, languages=["sw", "fil"]), tmp_path / "named", layout=ALL_IN_TRAIN)
     assert named.manifest["captions"] == {"en": 2, "fil": 1, "sw": 1}
+
+
+def test_captions_are_cleaned_and_columns_of_one_language_are_joined(photos, tmp_path):
+    table = write_csv(
+        tmp_path / "t.csv",
+        "image,caption,DE,de-DE,zh,zh_CN,de_AT,en-GB,Nr",
+        "cat.jpg,Tom &amp; Jerry,ein &quot;Kater&quot;,eine Katze,猫,小猫,ein Katzerl,a grey cat,17",
+        "1.jpg,red &#39;one&#39;,rot,rot,红,,,,18",
+    )
+    prepared = prepare_table(Table(photos, table), tmp_path / "out", layout=ALL_IN_TRAIN)
+    found = samples(tmp_path / "out/train")
+    assert found["cat.jpg"]["txt"].decode() == "Tom & Jerry"
+    assert found["cat.jpg"]["meta"]["captions"] == {
+        "en": ["a grey cat"],
+        "de": ['ein "Kater"', "eine Katze"],
+        "de-AT": ["ein Katzerl"],
+        "zh-Hans": ["猫", "小猫"],
+    }
+    assert found["1.jpg"]["meta"]["captions"] == {"de": ["rot"], "zh-Hans": ["红"]}
+    assert list(prepared.manifest["arguments"]["columns"]["left_out"]) == ["Nr"]
+    lone = write_csv(tmp_path / "u.csv", "image,caption,de_AT", "cat.jpg,a cat,ein Katzerl")
+    assert prepare_table(Table(photos, lone), tmp_path / "u").manifest["captions"] == {"de": 1, "en": 1}
+
+
+def test_the_command_prints_what_was_taken_and_options_change_it(photos, tmp_path, capsys):
+    table = write_csv(tmp_path / "t.csv", "image|Text|Beschreibung|Nr|fil", "cat.jpg| a cat|eine Katze|1|pusa")
+    given = [
+        "data",
+        "prepare",
+        "table",
+        "--images",
+        str(photos),
+        "--captions",
+        str(table),
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    assert main([*given, "--caption-column", "Text", "--languages", "FIL", "--column", "Beschreibung=DE"]) == 0
+    told = capsys.readouterr().out
+    assert "  Beschreibung: de\n" in told and "  fil: fil\n" in told and "Nr: left out (not among --languages)" in told
+    assert "captions: de 1, en 1, fil 1" in told
+    assert "note: Fewer than 50 concepts in val (0), train (1): metrics on so few" in told
+    assert main([*given[:-1], str(tmp_path / "p"), "--ignore-columns", "preis"]) == 2
+    assert "has no column 'preis' (--ignore-columns); it has: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"caption_column": "alt", "mapping": {"caption": "de"}}, None),
+        ({"mapping": {"caption": "de", "alt": "en"}}, None),
+        ({"mapping": {"caption": "de"}}, "no column named title or text"),
+    ],
+)
+def test_a_caption_column_may_be_mapped_to_another_language(photos, tmp_path, options, sentence):
+    table = Table(photos, write_csv(tmp_path / "t.csv", "image,caption,alt", "cat.jpg,eine Katze,a cat"), **options)
+    if sentence is not None:
+        with pytest.raises(UserError, match=r"no column named"):
+            prepare_table(table, tmp_path / "out", layout=ALL_IN_TRAIN)
+        return
+    prepare_table(table, tmp_path / "out", layout=ALL_IN_TRAIN)
+    cat = samples(tmp_path / "out/train")["cat.jpg"]
+    assert (cat["txt"], cat["meta"]["captions"]) == (b"a cat", {"de": ["eine Katze"]})
+
+
+def test_file_names_with_dots_are_samples_of_their_own(photos, tmp_path):
+    names = ["IMG_v1.0.jpg", "IMG_v1.1.jpg", "IMG_v1.jpg", "IMG.v1.0.tar.jpg", ".hidden.jpg"]
+    for number, name in enumerate(names):
+        paint(photos / name, (0, number * 40, 0))
+    table = write_csv(tmp_path / "t.csv", "image,caption", *(f"{name},picture {name}" for name in names))
+    prepare_table(
+        Table(photos, table), tmp_path / "out", layout=Layout(val=0.0, test=0.0, size=64, samples_per_shard=2)
+    )
+    found = samples(tmp_path / "out/train")
+    assert sorted(found) == sorted(names)
+    keys = [sample["__key__"] for sample in found.values()]
+    assert len(set(keys)) == len(names) and all(key.isdecimal() for key in keys)
+
+
+def test_pictures_of_other_kinds_are_read_or_named(photos, tmp_path):
+    (photos / "drawing.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle r="4"/></svg>'
+    )
+    (photos / "deep.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg">' + "<g>" * 20_000)
+    (photos / "scan.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(99))
+    names = ["cat.jpg", "drawing.svg", "deep.svg", "scan.jp2", "https://x.org/y.jpg"]
+    table = write_csv(tmp_path / "t.csv", "image,caption", *(f"{name},a {number}" for number, name in enumerate(names)))
+    prepared = prepare_table(Table(photos, table), tmp_path / "out", layout=ALL_IN_TRAIN, max_dropped=0.7)
+    assert sorted(samples(tmp_path / "out/train")) == ["cat.jpg", "drawing.svg"]
+    causes = " | ".join(prepared.manifest["dropped"])
+    assert "SVG nested" in causes and "JPEG 2000 picture; convert it" in causes and "img2dataset" in causes
 
 
 def test_the_same_call_gives_the_same_bytes_and_a_second_one_reuses(photos, tmp_path):
@@ -171,7 +266,7 @@ def test_the_same_call_gives_the_same_bytes_and_a_second_one_reuses(photos, tmp_
         prepare_table(Table(photos, table), tmp_path / "a", layout=Layout(val=0.4, test=0.0))
     with table.open("a") as handle:
         handle.write("cat.jpg,new row,,\n")
-    with pytest.raises(UserError, match="captions_sha256"):
+    with pytest.raises(UserError, match="other captions"):
         prepare_table(Table(photos, table), tmp_path / "a")
     manifest = tmp_path / "a" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"schema": 2', '"schema": 1'))
@@ -184,13 +279,12 @@ def test_the_same_call_gives_the_same_bytes_and_a_second_one_reuses(photos, tmp_
     [
         (b"picture,caption\ncat.jpg,a\n", UserError, "no column named image or filename.*it has: picture, caption"),
         (b"image,alt\ncat.jpg,a\n", UserError, "no column named caption or title.*--caption-column"),
-        ("image,caption\ncat.jpg,é\n".encode("latin-1"), DataError, r"not UTF-8 \(line 2\)"),
-        ("image,caption\ncat.jpg,a\n".encode("utf-16"), DataError, "not UTF-8"),
+        ("image,caption\ncat.jpg,é\n".encode("latin-1"), DataError, r"not UTF-8 .line 2.; save it as CSV"),
         (b"image,caption\ncat.jpg,a,b\n", DataError, "line 2 has more values than the header has columns"),
-        (b'image,caption\ncat.jpg,"a"b\n', DataError, "line 2 is not CSV"),
+        (b'image,caption\ncat.jpg,"a"b\n', DataError, "line 2: its quotation marks do not match.*--quote none"),
         (b"image,caption,image\ncat.jpg,a,b\n", DataError, "two columns named 'image'"),
         (b"image,caption\n", DataError, "no rows"),
-        (b"", DataError, "no rows"),
+        (b"", DataError, "is empty"),
         (b"PK\x03\x04....", DataError, "spreadsheet"),
         (b"image,caption\0\n", DataError, "zero bytes"),
     ],
@@ -287,28 +381,18 @@ def test_inspect_counts_what_is_there_and_names_what_is_damaged(photos, tmp_path
     assert "  undecodable image\t1\t" in printed and "/bad/00000/1 (" in printed
 
 
-def test_the_command_line_ends_as_it_should(photos, tmp_path):
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "mmcs.cli", *arguments], capture_output=True, text=True)
+def test_the_command_line_ends_as_it_should(photos, tmp_path, capsys):
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(["data", *arguments])
+        return (code, *capsys.readouterr())
 
     table = write_csv(tmp_path / "t.csv", *numbered("image,caption,de,fr"))
-    prepare = (
-        "data",
-        "prepare",
-        "table",
-        "--images",
-        str(photos),
-        "--captions",
-        str(table),
-        "--out",
-        str(tmp_path / "o"),
-    )
-    done = run(*prepare)
-    assert (done.returncode, "written (30 samples, 30 groups)" in done.stdout) == (0, True), done.stderr
-    assert "reused" in run(*prepare).stdout
-    done = run("data", "inspect", str(tmp_path / "o"), "--json")
-    assert json.loads(done.stdout)["usable"] == 30
-    assert run("data", "inspect", str(tmp_path / "nothing")).returncode == 2
+    prepare = ("prepare", "table", "--images", str(photos), "--captions", str(table), "--out", str(tmp_path / "o"))
+    code, out, _ = run(*prepare)
+    assert (code, "written (30 samples, 30 groups)" in out) == (0, True)
+    assert "reused" in run(*prepare)[1]
+    assert json.loads(run("inspect", str(tmp_path / "o"), "--json")[1])["usable"] == 30
+    assert run("inspect", str(tmp_path / "nothing"))[0] == 2
     (tmp_path / "junk.tar").write_bytes(b"junk" * 1000)
-    done = run("data", "inspect", str(tmp_path / "junk.tar"))
-    assert (done.returncode, done.stderr.count("mmcs: error:"), "Traceback" in done.stderr) == (3, 1, False)
+    code, _, err = run("inspect", str(tmp_path / "junk.tar"))
+    assert (code, err.count("mmcs: error:")) == (3, 1)
