@@ -2,28 +2,26 @@
 
     corpus.jsonl  {_id, title, text}     queries.jsonl  {_id, text}     qrels/SPLIT.tsv  query-id, corpus-id, score
 
-What is found with it is ``beir_ranking``'s; ``mmcs evaluate --beir`` opens such folders, ``mmcs data prepare beir-format``
+or the same as Parquet, as data sets on hubs are stored (``beir_files``). What is found with it is ``beir_ranking``'s; ``mmcs evaluate --beir`` opens such folders, ``mmcs data prepare beir-format``
 writes them.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import math
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmcs.errors import DataError, UserError
+from mmcs.evaluation.beir_files import lines_of, qrels_files, records_of, set_files
 from mmcs.evaluation.trec import NAME
 from mmcs.progress import track
 from mmcs.retrieval.languages import ENGLISH
 
-LONGEST = 16 << 20  # bytes of a line: the longest documents of known sets have one
 MANIFEST = "manifest.json"
 QUERY_KEYS, DOCUMENT_KEYS = ("query-id", "query_id"), ("corpus-id", "corpus_id")
 
@@ -52,7 +50,9 @@ class BeirSet:
 
     def document_texts(self) -> Iterator[str]:
         """Title, a space and text of each document, in step with ``document_ids``; read anew, for they may not fit in memory."""
-        for _, (_, text) in zip(self.document_ids, _documents(_corpus(self.folder)), strict=True):
+        for _, (_, text) in zip(
+            self.document_ids, _documents(set_files(self.folder, "corpus", self.split)), strict=True
+        ):
             yield text
 
     def notes(self) -> list[str]:
@@ -83,7 +83,8 @@ def open_beir(folder: str | Path, name: str, split: str = "test", languages: tup
     """Reads queries and judgments, and checks every document.
 
     Args:
-        folder: with ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/SPLIT.tsv`` or ``.jsonl``, each also with ``.gz``.
+        folder: with ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/SPLIT.tsv`` or ``.jsonl``, each also with ``.gz``, or as
+            Parquet.
         name: what its figures are called; letters, digits, ``_`` and ``-``.
         languages: of queries and documents; None: as its ``manifest.json`` says, else English.
 
@@ -96,11 +97,11 @@ def open_beir(folder: str | Path, name: str, split: str = "test", languages: tup
         raise UserError(f"{folder} would be called {name!r}: name it with letters, digits, '_' and '-' (NAME=DIR).")
     if not NAME.fullmatch(split):
         raise UserError(f"the split {split!r} names files: use letters, digits, '_' and '-'.")
-    corpus, queries = _corpus(folder), _file(folder, "queries", (".jsonl",))
-    qrels = _qrels(folder, split)
+    corpus, queries = (set_files(folder, name, split) for name in ("corpus", "queries"))
+    qrels = qrels_files(folder, split)
     query_language, document_language = _languages(folder, languages)
     texts: dict[str, str] = {}
-    for where, record in _records(queries):
+    for where, record in records_of(queries):
         one = _id(where, record)
         if one in texts:
             raise DataError(f"{where}: the query id {one!r} stands twice; ids must tell queries apart.")
@@ -113,9 +114,11 @@ def open_beir(folder: str | Path, name: str, split: str = "test", languages: tup
         empty += not text
     judgments = {query: judged[query] for query in texts if query in judged}
     if not judgments:
-        raise DataError(f"{qrels} judges none of the {len(texts):,} queries of {queries}: nothing can be measured.")
+        raise DataError(
+            f"{qrels[0]} judges none of the {len(texts):,} queries of {queries[0]}: nothing can be measured."
+        )
     if not known:
-        raise DataError(f"{corpus} holds no document: nothing can be ranked.")
+        raise DataError(f"{corpus[0]} holds no document: nothing can be ranked.")
     relevant = {query: [one for one, grade in own.items() if grade > 0] for query, own in judgments.items()}
     return BeirSet(
         name=name,
@@ -137,32 +140,6 @@ def open_beir(folder: str | Path, name: str, split: str = "test", languages: tup
     )
 
 
-def _corpus(folder: Path) -> Path:
-    return _file(folder, "corpus", (".jsonl",))
-
-
-def _qrels(folder: Path, split: str) -> Path:
-    try:
-        return _file(folder / "qrels", split, (".tsv", ".jsonl"))
-    except UserError:
-        names = (path.name for path in (folder / "qrels").glob("*") if path.is_file())
-        splits = sorted({name.partition(".")[0] for name in names if ".tsv" in name or ".jsonl" in name})
-        hint = f"has judgments for {', '.join(splits)}" if splits else "has no folder qrels with SPLIT.tsv"
-        raise UserError(f"{folder} {hint}, not for the split {split!r} (--split).") from None
-
-
-def _file(folder: Path, stem: str, endings: Sequence[str]) -> Path:
-    for ending in endings:
-        for path in (folder / f"{stem}{ending}", folder / f"{stem}{ending}.gz"):
-            if path.is_file():
-                return path
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder.")
-    inner = sorted(path.parent.name for path in folder.glob(f"*/{stem}{endings[0]}*"))
-    hint = f"did you mean one of its folders {', '.join(inner)}?" if inner else "see docs/evaluation-beir.md."
-    raise UserError(f"{folder} is not in BEIR's format: it holds no {stem}{endings[0]}; {hint}")
-
-
 def _languages(folder: Path, asked: tuple[str, str] | None) -> tuple[str, str]:
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
@@ -178,9 +155,9 @@ def _languages(folder: Path, asked: tuple[str, str] | None) -> tuple[str, str]:
     return said
 
 
-def _documents(path: Path, known: dict[str, None] | None = None) -> Iterator[tuple[str, str]]:
+def _documents(paths: Sequence[Path], known: dict[str, None] | None = None) -> Iterator[tuple[str, str]]:
     """Id and text of each document; what stands in ``known`` must not come again."""
-    for where, record in _records(path):
+    for where, record in records_of(paths):
         one = _id(where, record)
         if known is not None and one in known:
             raise DataError(f"{where}: the document id {one!r} stands twice; ids must tell documents apart.")
@@ -188,10 +165,10 @@ def _documents(path: Path, known: dict[str, None] | None = None) -> Iterator[tup
         yield one, f"{title} {_text(where, record, 'text')}".strip()
 
 
-def _judgments(path: Path) -> dict[str, dict[str, int]]:
-    """Query id → document id → grade, of a table with a header or of JSON lines."""
+def _judgments(paths: Sequence[Path]) -> dict[str, dict[str, int]]:
+    """Query id → document id → grade, of a table with a header, of JSON lines or of Parquet."""
     judged: dict[str, dict[str, int]] = {}
-    rows = _table(path) if ".tsv" in path.suffixes else _judgment_records(path)
+    rows = _table(paths[0]) if ".tsv" in paths[0].suffixes else _judgment_records(paths)
     for where, query, document, grade in rows:
         own = judged.setdefault(query, {})
         if own.setdefault(document, grade) != grade:
@@ -200,9 +177,12 @@ def _judgments(path: Path) -> dict[str, dict[str, int]]:
 
 
 def _table(path: Path) -> Iterator[tuple[str, str, str, int]]:
-    for number, line in _lines(path):
+    for number, line in lines_of(path):
         where = f"{path}, line {number}"
-        fields = next(csv.reader([line.rstrip("\r\n")], delimiter="\t"))
+        try:
+            fields = next(csv.reader([line.rstrip("\r\n")], delimiter="\t"))
+        except csv.Error as error:
+            raise DataError(f"{where}: {error}.") from None
         if len(fields) != 3:
             raise DataError(
                 f"{where}: expected query-id, corpus-id and score between tabs, found {len(fields)} fields."
@@ -215,8 +195,8 @@ def _table(path: Path) -> Iterator[tuple[str, str, str, int]]:
         yield where, query, document, _grade(where, score)
 
 
-def _judgment_records(path: Path) -> Iterator[tuple[str, str, str, int]]:
-    for where, record in _records(path):
+def _judgment_records(paths: Sequence[Path]) -> Iterator[tuple[str, str, str, int]]:
+    for where, record in records_of(paths):
         if "score" not in record:
             raise DataError(f"{where}: there is no 'score' (but {', '.join(record) or 'nothing'}).")
         yield where, _id(where, record, QUERY_KEYS), _id(where, record, DOCUMENT_KEYS), _grade(where, record["score"])
@@ -264,32 +244,3 @@ def _sound(where: str, text: str) -> str:
         except UnicodeEncodeError:
             raise DataError(f"{where}: half a surrogate pair, which is no character.") from None
     return text
-
-
-def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in _lines(path):
-        where = f"{path}, line {number}"
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where} is not JSON ({error}).") from None
-        if not isinstance(record, dict):
-            raise DataError(f"{where} is {type(record).__name__}, where an object is wanted.")
-        yield where, record
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbers and texts of the lines that are not blank."""
-    number = 0
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as handle:
-            while line := handle.readline(LONGEST + 1):
-                number += 1
-                if len(line) > LONGEST:
-                    raise DataError(f"{path}, line {number} is longer than {LONGEST >> 20} MiB.")
-                if text := line.decode("utf-8-sig" if number == 1 else "utf-8").strip("\r\n "):
-                    yield number, text
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}, line {number}: not UTF-8 at byte {error.start}.") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}, after line {number}: damaged gzip ({error}); fetch it again.") from None

@@ -8,6 +8,8 @@ import math
 
 import ir_measures
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import pytrec_eval
 import torch
@@ -16,7 +18,7 @@ from small_world import COLOURS, SHAPES, write_shard
 from tiny_models import write_hf_model, write_own_model
 from torch.nn.functional import normalize
 
-import mmcs.evaluation.beir as reading
+import mmcs.evaluation.beir_files as reading
 import mmcs.evaluation.beir_ranking as beir_ranking
 from mmcs.cli import main
 from mmcs.errors import DataError, UserError
@@ -57,6 +59,12 @@ def write(path, lines):
     path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
 
 
+def write_parquet(path, records):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {name: [None if each[name] != each[name] else each[name] for each in records] for name in records[0]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+
+
 def write_set(folder, documents=DOCUMENTS, queries=QUERIES, judgments=JUDGMENTS, qrels="test.tsv", packed=""):
     write(folder / f"corpus.jsonl{packed}", map(json.dumps, documents))
     write(folder / f"queries.jsonl{packed}", map(json.dumps, queries))
@@ -91,6 +99,59 @@ def test_every_variant_reads_alike(tmp_path, qrels, packed):
     }
     assert len(found.notes()) == 5 and found.notes()[0].startswith("1 judged queries stand in no queries file")
     assert (found.query_language, found.document_language) == ("en", "en")
+
+
+@pytest.mark.parametrize(
+    ("corpus", "queries", "qrels"),
+    [
+        (["corpus.parquet"], "queries.parquet", "qrels/test.parquet"),
+        (
+            ["corpus-00000-of-00002.parquet", "corpus-00001-of-00002.parquet"],
+            "queries-0.parquet",
+            "qrels/test-0.parquet",
+        ),
+        (["corpus/set-corpus.parquet"], "queries/set-queries.parquet", "qrels/test/0000.parquet"),
+        (["corpus/train-0.parquet", "corpus/train-1.parquet"], "queries/train-0.parquet", "data/test-0.parquet"),
+        (["corpus/test-0.parquet", "corpus/test-1.parquet"], "queries/queries/0.parquet", "qrels/test.tsv"),
+    ],
+)
+def test_parquet_as_hubs_lay_it_out_is_read(tmp_path, corpus, queries, qrels):
+    wanted = open_beir(write_set(tmp_path / "x"), "x")
+    folder = tmp_path / "parquet"
+    documents = [{"_id": str(each["_id"]), "title": each.get("title"), "text": each["text"]} for each in DOCUMENTS]
+    for number, name in enumerate(corpus):
+        write_parquet(folder / name, documents[number * 2 : None if number + 1 == len(corpus) else 2])
+    if "test-0" in corpus[0]:
+        write_parquet(folder / "corpus/dev-0.parquet", documents)  # of another split
+    write_parquet(folder / queries, [{"_id": str(each["_id"]), "text": each["text"]} for each in QUERIES])
+    if qrels.endswith(".tsv"):
+        write_set(tmp_path / "y", qrels="test.tsv")
+        (folder / "qrels").mkdir()
+        (tmp_path / "y/qrels/test.tsv").rename(folder / qrels)
+    else:
+        keys = ("query-id", "corpus-id", "score")
+        write_parquet(folder / qrels, [dict(zip(keys, each, strict=True)) for each in JUDGMENTS])
+    found = open_beir(folder, "x")
+    assert (found.queries, found.judgments, found.document_ids) == (
+        wanted.queries,
+        wanted.judgments,
+        wanted.document_ids,
+    )
+    assert list(found.document_texts()) == list(wanted.document_texts()) and found.counts == wanted.counts
+
+
+def test_files_that_are_not_what_their_names_say_are_named(tmp_path):
+    folder = write_set(tmp_path)
+    (folder / "corpus.jsonl").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
+    with pytest.raises(DataError, match=r"Git LFS pointer.*git lfs pull"):
+        open_beir(folder, "x")
+    (folder / "corpus.jsonl").unlink()
+    (folder / "corpus.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match=r"corpus.parquet is a damaged Parquet file"):
+        open_beir(folder, "x")
+    (folder / "corpus.parquet").unlink()
+    with pytest.raises(UserError, match=r"holds no corpus.jsonl or corpus.parquet; see docs"):
+        open_beir(folder, "x")
 
 
 def test_other_names_of_keys_byte_order_marks_and_tables_without_a_header_are_read(tmp_path):
