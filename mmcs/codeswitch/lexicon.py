@@ -156,6 +156,18 @@ class Lexicon:
                 for language in sorted(found):
                     yield phrase, language, self._record(found[language])
 
+    def phrases(self) -> Iterator[str]:
+        """The phrases, sorted by their UTF-8 bytes.
+
+        Raises:
+            DataError: see ``rows``.
+        """
+        bounds, last = self._entry_bounds, ""
+        for i in range(len(bounds) - 1):
+            if bounds[i] < bounds[i + 1]:
+                last = self._phrase(i, last)
+                yield last
+
     def items(self, language: str) -> Iterator[tuple[str, Ranked]]:
         """The phrases that ``language`` translates, sorted by their UTF-8 bytes, with their candidates.
 

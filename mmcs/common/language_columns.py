@@ -35,7 +35,7 @@ _NOT_LATIN = re.compile(r"[^\W\d_A-Za-z\u00aa\u00ba\u00c0-\u02af\u1e00-\u1eff]")
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.).*|data:\S*|\S+@\S+\.\S+", re.I)
 _FILE = re.compile(r"\S+\.[a-z][a-z0-9]{1,4}|\S*[/\\]\S*[/\\]\S*", re.I)
 _DATE = re.compile(r"(?:\w+,? )?(?:\d{1,2}\D{1,3}?(?:de )?\w{3,10}|\w{3,10}\.? \d{1,2}\D{0,3})[ ,.-]+(?:de )?\d{4}\b.*")
-_CODE = re.compile(r"(?=\S*[\d_])\S+|[A-Z]{1,3}|#\S+|[A-Z]+(?:-[A-Z]+){2,}|\S+=")
+_CODE = re.compile(r"(?=\S*[\d_])(?!\d\S*-[^\W\d_]{4,}$)\S+|[A-Z]{1,3}|#\S+|[A-Z]+(?:-[A-Z]+){2,}|\S+=")
 _MEASURE = re.compile(r"[^\w]*\d[\d\W]*[^\W\d]{0,3}\W*")
 
 

@@ -71,20 +71,22 @@ def checked(out: Path) -> Path:
 
 
 def built(path: Path, *, left_out: bool = False) -> None:
-    """Prints what the lexicon that was written holds and, on standard error, notes and what was left out of its sources."""
+    """Prints what the lexicon that was written holds and, on standard error, what of it never matches.
+
+    With ``left_out`` also notes on its sources, and what was cleaned and left out.
+    """
     from mmcs.codeswitch.lexicon import Lexicon
+    from mmcs.lexicons.reach import sentences, unreachable
 
     lexicon = Lexicon.open(path)
     entries = ", ".join(f"{language} {n:,}" for language, n in lexicon.header["entries"].items())
     print(f"{path}: {len(lexicon):,} phrases of {lexicon.source_language}; entries per language: {entries}")
-    if not left_out:
-        return
     lines: dict[str, None] = {}  # two sources may have one file, and its notes
-    for source in lexicon.header["sources"]:
+    for source in lexicon.header["sources"] if left_out else ():
         lines |= dict.fromkeys(f"note: {note}" for note in source.get("notes", ()))
         for key, done in TALLIES.items():
             for cause, about in source.get(key, {}).items():
                 examples = "; ".join(about["examples"][:3])
                 lines[f"{source['name']}: {done} {about['count']:,} x {cause} (e.g. {examples})"] = None
-    for line in lines:
+    for line in [*lines, *sentences(unreachable(lexicon).as_dict(), len(lexicon))]:
         print(line, file=sys.stderr)

@@ -8,19 +8,22 @@ from typing import Any
 from mmcs.codeswitch.lexicon import Lexicon, Ranked
 from mmcs.lexicons.arguments import TALLIES
 from mmcs.lexicons.frequency import STOP_WORDS, commonest
+from mmcs.lexicons.reach import sentences, unreachable
 
 SAMPLE = 5
 SHOWN_CANDIDATES = 3
 
 
 def describe(lexicon: Lexicon) -> dict[str, Any]:
-    """The header without what only the reader needs, the file's size, and a sample per language.
+    """The header without what only the reader needs, the file's size, phrases that never match, and a sample per language.
 
+    ``unreachable``: phrases that no caption can hold, by cause.
     ``sample``: the commonest content words of the source language that the language translates, with their candidates.
     """
     header = {key: value for key, value in lexicon.header.items() if key != "sections"}
     samples = {language: _sample(lexicon, language) for language in lexicon.languages}
-    return header | {"path": str(lexicon.path), "bytes": lexicon.path.stat().st_size, "sample": samples}
+    about = {"path": str(lexicon.path), "bytes": lexicon.path.stat().st_size}
+    return header | about | {"unreachable": unreachable(lexicon).as_dict(), "sample": samples}
 
 
 def show(about: dict[str, Any]) -> None:
@@ -40,6 +43,8 @@ def show(about: dict[str, Any]) -> None:
         sample = Text("\n".join(map(_line, about["sample"][language])))
         table.add_row(language, f"{entries:,}", f"{candidates:,}", f"{candidates / entries:.2f}", sample)
     console.print(table)
+    for sentence in sentences(about["unreachable"], about["phrases"]):
+        console.print(sentence, markup=False)
     for source in about["sources"]:
         console.print(
             f"source: {source['name']}; from {source['provenance']}; licence {source['licence']}", markup=False

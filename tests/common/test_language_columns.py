@@ -70,6 +70,7 @@ def test_cells_that_are_no_text_make_no_language(name, cells, reason):
         ("DE", [f"Wort {n}" for n in range(6)], "de"),
         ("fi", ["HUND", "KATZE", "Auto", "C#", "T-Shirt", "5 Rosen"], "fi"),
         ("de", ["ein Bild"] * 6, "de"),
+        ("de", ["3D-Drucker", "4K-Fernseher", "35-mm-Film", "100-Euro-Schein", "Haus", "Hund"], "de"),
         ("en_US", ENGLISH, "en"),
     ],
 )
