@@ -1,6 +1,6 @@
-"""What the switch does to the captions of this run: a table to look at, and its realised rate per language.
+"""The switch of a run's captions: a table of the first ones, and the realised rate of each language.
 
-The counts come with the batches (``mmcs.codeswitch.stage``); nothing is switched here.
+The counts come with the batches (``mmcs.codeswitch.stage``). They are summed over ranks and resumes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.table import Table
 
+from mmcs.callbacks.gathered import of_all_ranks
+
 
 class SwitchPreview(Callback):
-    """Prints (and logs as text) the first captions of the run beside what is trained on, and logs per epoch the share of
-    words replaced by each language (``train/switch_rate/{language}``, ``…/all``) and of captions that stay unchanged.
+    """Prints (and logs as text) the first captions of the run and the texts made of them, and logs per epoch the share of
+    words replaced by each language (``train/switch_rate/{language}``, ``…/all``) and of samples whose captions stay
+    unchanged (``train/unchanged_captions``).
 
     Args:
         languages: those that the switch may write; fixed, so that every rank logs the same names.
@@ -27,11 +30,8 @@ class SwitchPreview(Callback):
     def __init__(self, languages: Sequence[str], captions: int = 8) -> None:
         self.languages = list(languages)
         self.captions = captions
-        self._clear()
-
-    def _clear(self) -> None:
-        self.words = self.samples = self.unchanged = 0
-        self.replaced: Counter[str] = Counter()
+        self.epoch = -1
+        self.counts: Counter[str] = Counter()  # this rank's of the running epoch
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -40,29 +40,43 @@ class SwitchPreview(Callback):
             return
         if trainer.global_step <= 1 and trainer.is_global_zero and self.captions:
             self._show(trainer, batch)
-        self.words += sum(batch["words"])
-        self.samples += len(batch["replaced"])
-        self.unchanged += sum(batch["unchanged"])
+        self._begin(trainer.current_epoch)
+        self.counts["words"] += sum(batch["words"])
+        self.counts["samples"] += len(batch["replaced"])
+        self.counts["unchanged"] += sum(batch["unchanged"])
         for languages in batch["replaced"]:
-            self.replaced.update(languages)
+            self.counts.update(f"replaced/{language}" for language in languages)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.languages:
-            words, samples = max(1, self.words), max(1, self.samples)
-            for language in self.languages:
-                pl_module.log(f"train/switch_rate/{language}", self.replaced[language] / words, sync_dist=True)
-            pl_module.log("train/switch_rate/all", self.replaced.total() / words, sync_dist=True)
-            pl_module.log("train/unchanged_captions", self.unchanged / samples, sync_dist=True)
-        self._clear()
+        if not self.languages:
+            return
+        self._begin(trainer.current_epoch)
+        counts = self._of_all_ranks()
+        words, samples = max(1, counts["words"]), max(1, counts["samples"])
+        replaced = {language: counts[f"replaced/{language}"] for language in self.languages}
+        rates = {f"switch_rate/{language}": n / words for language, n in replaced.items()}
+        rates["switch_rate/all"] = sum(replaced.values()) / words
+        rates["unchanged_captions"] = counts["unchanged"] / samples
+        for name, rate in rates.items():  # equal on all ranks: the largest is the one
+            pl_module.log(f"train/{name}", rate, sync_dist=True, reduce_fx="max")
 
-    def state_dict(self) -> dict[str, Any]:
-        """The counts of an epoch that is left in its middle (the first rank's, where there are several)."""
-        counts = {"words": self.words, "samples": self.samples, "unchanged": self.unchanged}
-        return {**counts, "replaced": dict(self.replaced)}
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """The counts of all ranks: every rank takes part in saving."""
+        checkpoint["switched"] = {"epoch": self.epoch, "counts": dict(self._of_all_ranks())}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.words, self.samples, self.unchanged = (state_dict[name] for name in ("words", "samples", "unchanged"))
-        self.replaced = Counter(state_dict["replaced"])
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """The first rank takes the counts of all, so that any number of ranks adds them once."""
+        if "switched" in checkpoint:
+            self.epoch = checkpoint["switched"]["epoch"]
+            self.counts = Counter(checkpoint["switched"]["counts"] if trainer.is_global_zero else {})
+
+    def _begin(self, epoch: int) -> None:
+        """Counts from 0 in a new epoch. (An epoch that is resumed in its middle is not begun for Lightning.)"""
+        if epoch != self.epoch:
+            self.epoch, self.counts = epoch, Counter()
+
+    def _of_all_ranks(self) -> Counter[str]:
+        return sum(of_all_ranks(self.counts), Counter())
 
     def _show(self, trainer: Trainer, batch: Any) -> None:
         rows = list(zip(batch["english"], *batch["texts"], strict=True))[: self.captions]
