@@ -25,17 +25,23 @@ _REGION = re.compile(r"[_-]([a-z]{2})(?:\.\S+)?$", re.I)
 # Tags that are words or usual abbreviations as well: their cells have to look like translations of the English ones.
 _AMBIGUOUS = re.compile(
     "am|as|be|bi|bm|br|ca|ch|co|cr|cv|ee|ff|fo|gd|gl|gn|h[aort]|i[degknost]|io|kg|l[abinotuv]|mg|m[iosty]|n[agor]|om|or|os"
-    "|pi|s[cdemnostu]|t[nostwy]|tt|ve|vo|wa",
+    "|p[it]|s[cdeklmnostu]|t[norstwy]|tt|ve|vo|wa",
     re.I,
 )
 _YES_NO = re.compile(
-    "y|n|x|yes|no|true|false|on|off|ok|none|null|nan|n/a|na|ja|nein|oui|non|s[ií]|não|sim|да|нет|是|否", re.I
+    "y|n|x|t|f|yes|no|true|false|on|off|ok|none|null|nan|n/a|na|ja|nein|wahr|falsch|oui|non|vrai|faux|s[ií]|não|sim|да|нет"
+    "|是|否",
+    re.I,
 )
 _NOT_LATIN = re.compile(r"[^\W\d_A-Za-z\u00aa\u00ba\u00c0-\u02af\u1e00-\u1eff]")
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.).*|data:\S*|\S+@\S+\.\S+", re.I)
 _FILE = re.compile(r"\S+\.[a-z][a-z0-9]{1,4}|\S*[/\\]\S*[/\\]\S*", re.I)
 _DATE = re.compile(r"(?:\w+,? )?(?:\d{1,2}\D{1,3}?(?:de )?\w{3,10}|\w{3,10}\.? \d{1,2}\D{0,3})[ ,.-]+(?:de )?\d{4}\b.*")
-_CODE = re.compile(r"(?=\S*[\d_])(?!\d\S*-[^\W\d_]{4,}$)\S+|[A-Z]{1,3}|#\S+|[A-Z]+(?:-[A-Z]+){2,}|\S+=")
+# Every word has a digit (T-1001, Q1 2024; not 3-Gang), or a label comes first (No. 12, EUR 9.99); sizes and countries (XL, DE).
+_CODE = re.compile(
+    r"(?!\d\S*-[^\W\d_]{4,}$)(?=\S*[\d_])\S+(?:\s+(?=\S*[\d_])\S+)*|(?i:no|nr|nº|n°|№|id|art|pos|ref|sku|item)\W{0,2}\d\S*"
+    r"|[A-Z]{3} ?\d[\d.,]*|[A-Z]{1,3}|#\S+|[A-Z]+(?:-[A-Z]+){2,}|\S+="
+)
 _MEASURE = re.compile(r"[^\w]*\d[\d\W]*[^\W\d]{0,3}\W*")
 
 

@@ -88,13 +88,15 @@ def read_stamps(root: Path, left_out: Tally, dropped: Tally) -> Iterator[Record]
             left_out.add("caption without a picture", name)
             continue
         try:
-            caption, captions = parse_captions(path.read_text("utf-8"))
+            caption, captions, unknown = parse_captions(path.read_text("utf-8"))
         except UnicodeDecodeError:
             dropped.add("caption not in UTF-8", name)
             continue
         if not caption:
             dropped.add("no English caption", name)
             continue
+        for locale in unknown:
+            left_out.add("translation into a language that is not registered", f"{locale} in {name}")
         yield Record(
             name=picture.relative_to(root).as_posix(),
             image=picture.read_bytes(),
@@ -105,26 +107,31 @@ def read_stamps(root: Path, left_out: Tally, dropped: Tally) -> Iterator[Record]
         )
 
 
-def parse_captions(text: str) -> tuple[str, dict[str, list[str]]]:
+def parse_captions(text: str) -> tuple[str, dict[str, list[str]], list[str]]:
     """A stamp's ``.txt``: the first line is English, the others ``LOCALE.utf8=translation``.
 
     Returns:
-        The English caption, and BCP 47 tag to captions; British or Australian wording that differs from the first
-        line stands under ``en``.
+        The English caption, BCP 47 tag to captions (``en``: British or Australian wording that differs from the first
+        line), and the locales of no registered language.
     """
     first, *lines = text.splitlines() or [""]
     caption = clean(first)
     captions: dict[str, list[str]] = {}
+    unknown: list[str] = []
     for line in lines:
         match = TRANSLATION.fullmatch(line.strip())
         if match is None:
             continue
         translated = clean(match[2])
-        language = "en" if ENGLISH.fullmatch(match[1]) else language_tag(match[1])
+        try:
+            language = "en" if ENGLISH.fullmatch(match[1]) else language_tag(match[1])
+        except UserError:
+            unknown.append(match[1])
+            continue
         known = captions.setdefault(language, [])
         if translated and translated not in known and not (language == "en" and translated == caption):
             known.append(translated)
-    return caption, {language: known for language, known in sorted(captions.items()) if known}
+    return caption, {language: known for language, known in sorted(captions.items()) if known}, unknown
 
 
 def clean(text: str) -> str:

@@ -28,7 +28,7 @@ csv.field_size_limit(MAX_BYTES)  # the text is in memory already, and a column t
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 NO_QUOTE = "none"
 _SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel's first line
-_PICTURE = re.compile(r".*\.(?:jpe?g|png|gif|webp|bmp|tiff?|avif|hei[cf]|svg|jp2)\s*", re.IGNORECASE)
+_FILE_NAME = re.compile(r".*\.[a-z][a-z0-9]{1,4}\s*", re.IGNORECASE)
 _UNSAVED = "save it as CSV with encoding UTF-8"
 
 
@@ -112,7 +112,9 @@ def _text(path: Path) -> str:
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise DataError(f"{path} is a spreadsheet or an archive, not a table of text; {_UNSAVED} and name that file.")
     kind = file_kind(data[:LOOKED_AT])
-    binary = None if kind is None or kind.todo == "convert it" else kind  # the kinds of text end so
+    binary: object = None if kind is None or kind.todo == "convert it" else kind  # the kinds of text end so
+    if kind is not None and "shards" in kind.todo:
+        binary = f"{kind.what}; save it as Parquet or CSV"
     try:
         wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
         text = data.decode(("utf-32" if b"\0\0" in data[:4] else "utf-16") if wide else "utf-8-sig")
@@ -208,12 +210,12 @@ def _swallows(cells: list[str], delimiter: str, width: int) -> bool:
     """Whether a row of several lines holds other rows, since its quotation mark is text or was never closed."""
     if width and len(cells) != width:
         return True
-    pictures = [place for place, cell in enumerate(cells) if _PICTURE.fullmatch(cell)]
+    pictures = [place for place, cell in enumerate(cells) if _FILE_NAME.fullmatch(cell)]
     for cell in cells:
         further = [line.split(delimiter) for line in cell.split("\n")[1:]]
         if delimiter == "\t" and any(len(parts) > 1 for parts in further):
             return True
-        if any(len(parts) > place and _PICTURE.fullmatch(parts[place]) for parts in further for place in pictures):
+        if any(len(parts) > place and _FILE_NAME.fullmatch(parts[place]) for parts in further for place in pictures):
             return True
         kinds = [[kind_of(part) for part in parts] for parts in [cells, *further] if len(parts) == width]
         if (

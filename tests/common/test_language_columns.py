@@ -37,6 +37,7 @@ def test_the_name_of_a_language_column_is_a_tag_in_the_usual_form(name, tag):
         ("Nr", ["1", "2", "3", "4", "5", "6"], "numbers, such as 1"),
         ("no", ["No.1", "No.2", "No.3", "No.4", "No.5", "No.6"], "codes"),
         ("ht", ["72 cm", "80 cm", "1,5 m", "2 m", "3 m", "9 cm"], "numbers"),
+        ("Nr", ["Nr. 1", "No. 2", "#3", "Art. 12-b", "EUR 9.99", "Q1 2024"], "codes"),
         ("id", ["T-1001", "T-1002", "A17", "SKU_9", "e0a1-77", "IMG_0"], "codes, such as T-1001"),
         ("it", ["yes", "no", "yes", "yes", "n/a", "no"], "yes/no values, such as yes"),
         ("is", ["true", "FALSE", "true", "true", "False", "true"], "yes/no values"),

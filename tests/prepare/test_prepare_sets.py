@@ -117,7 +117,11 @@ def test_stamps_from_a_folder_and_from_a_deb_are_the_same(tmp_path):
     ],
 )
 def test_slips_of_the_files_are_mended(line, language, caption):
-    assert parse_captions(f"A thing.\n{line}\n") == ("A thing.", {language: [caption]})
+    assert parse_captions(f"A thing.\n{line}\n") == ("A thing.", {language: [caption]}, [])
+
+
+def test_a_locale_of_no_registered_language_is_counted():
+    assert parse_captions("A thing.\nqq_QQ.utf8=x\nde.utf8=Ding\n") == ("A thing.", {"de": ["Ding"]}, ["qq_QQ"])
 
 
 def test_a_source_that_is_none_gets_one_sentence(tmp_path, monkeypatch):
