@@ -200,7 +200,6 @@ class Cells:
             yield rest, target_rest
         elif (
             of_target
-            and len(of_target) > 1
             and " " not in f"{source}{target_rest}"
             and (target_rest[:1].isupper() or grammar.base(language) != "de")
             and source.casefold() != target.casefold()

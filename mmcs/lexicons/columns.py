@@ -206,12 +206,15 @@ def _by_place(first: Sequence[str], asked: Asked, path: Path, number: int) -> Co
         raise UserError(f"{path}: --column names columns of a header; with --no-header take --languages.")
     names, notes = named_by_place(asked, path)
     languages = {tag: tag for tag in names if tag not in ("", POS, WEIGHT)}
-    if len(languages) == 2 and WEIGHT not in names:
-        names.append(WEIGHT)  # the third column of two languages, where there is one
     of_column = [languages.get(name, "") for name in names]
     has_header = is_header(first, of_column, str(path)) if asked.header is None else asked.header
     if has_header:
         notes.append(header_note(number, first))
+        further = [(name, role(name)) for name in first[len(names) :]]
+        notes += [f"column {name} is left out: it is not among --languages" for name, of in further if not of]
+        names += [of for _, of in further]
+    elif len(languages) == 2 and WEIGHT not in names:
+        names.append(WEIGHT)  # the third column of two languages, where there is one
     columns = Columns(names, names.index(_source(languages, asked, path)), has_header, False, notes)
     return _checked(columns, asked.languages, path, "")
 

@@ -28,8 +28,10 @@ _INFINITIVES = {
     "en": "to", "de": "zu", "nl": "te", "sv": "att", "da": "at", "no": "å", "is": "að", "ro": "a", "lb": "ze",
 }  # fmt: skip
 # Gender, number and part of speech behind a word: "Hund m", "chien n.m.", "gente f pl", "Hund, m".
-_TOKENS = "m|f|n|nt|v|mf|pl|sg|sing|masc|fem|neut|neutr|adj|adv|subst|vb|vt|vi|nm|nf|sm|sf"
-_GRAMMAR = re.compile(rf"(?<=[^\W\d_])(?:,\s*|\s+)(?:{_TOKENS})\.?(?:(?:[./,]\s*|\s+|(?<=\.))(?:{_TOKENS})\.?)*$")
+_TOKENS = "m|f|n|nt|v|mf|pl|sg|sing|masc|fem|neut|neutr|adj|adv|subst|vb|vt|vi|nm|nf|sm|sf|ż|ж|м|ср|мн"
+_GRAMMAR = re.compile(
+    rf"(?<=[^\W\d_])(?:,\s*|\s+)(?:s\.\s?)?(?:{_TOKENS})\.?(?:(?:[./,]\s*|\s+|(?<=\.))(?:{_TOKENS})\.?)*$"
+)
 # A text of nothing but words holds one of these words, or no rule below but that for articles applies.
 MARKS = frozenset([*_TOKENS.split("|"), *_INFINITIVES.values(), *PLACEHOLDERS, "sth", "sb", "sg"])
 _LAST = re.compile(r"\w+(?=\W*$)")

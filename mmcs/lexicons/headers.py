@@ -33,10 +33,10 @@ _SIDE_OF = {word: side for side, words in _SIDES.items() for word in words.split
 _WORD = re.compile(r"[^\W\d_]+(?:-[A-Za-z]{2,4}(?![^\W\d_]))?")
 # With these, a name of a language has two words; with others, langcodes takes "Danish pastry" for Danish.
 _TWO_WORDS = re.compile(
-    r"(?:simplified|traditional|brazilian|european|american|british|norwegian|scottish|haitian|latin american) [^\W\d_]+"
-    r"|[^\W\d_]+ \([^()]+\)",
+    r"(?:simplified|traditional|brazilian|european|american|british|norwegian|scottish|haitian|latin american) [^\W\d_]+",
     re.IGNORECASE,
 )
+_VARIANT = re.compile(r"(.+?)\s*[(\[\uff08](.+)[)\]\uff09]")  # Chinese (Traditional), Portuguese (Brazil)
 _NUMBERED = re.compile(r"\d+")
 
 
@@ -137,6 +137,8 @@ def _language(cell: str) -> str:
     tag = tag_of(cell) or ("" if lowered == "cat" else TAGS.get(lowered, ""))  # a column "cat" holds categories
     if tag:
         return language_tag(tag)
+    if variant := _VARIANT.fullmatch(cell):
+        return _variant(_language(variant[1].strip()), variant[2].strip())
     if cell.isascii() and not cell.isalpha() and not _TWO_WORDS.fullmatch(cell):
         return ""
     import langcodes
@@ -147,3 +149,16 @@ def _language(cell: str) -> str:
         return ""
     # Names of small languages are words of large ones: Even, Day, Ha, The.
     return tag if len(tag.split("-")[0]) == 2 and (len(cell) > 3 or not cell.isascii()) else ""
+
+
+def _variant(language: str, name: str) -> str:
+    """The canonical tag of a language in the region or script of this name; "" where it is neither."""
+    from langcodes import Language
+
+    for kind in ("territory", "script") if language else ():
+        try:
+            found = Language.find_name(kind, name)
+            return language_tag("-".join([language.split("-")[0], found.territory or found.script or ""]))
+        except (LookupError, UserError):
+            continue
+    return ""

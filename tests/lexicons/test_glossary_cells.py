@@ -52,6 +52,11 @@ def pairs(source: str, target: str, language: str = "de", own: str = "en", **opt
         ("to eat sth.", "etw. essen", "de", "eat-essen"),
         ("dog", "der Hund", "de", "dog-Hund"),
         ("man", "l’homme", "fr", "man-homme"),
+        ("cat", "η γάτα", "el", "cat-γάτα"),
+        ("house", "a ház", "hu", "house-ház"),
+        ("dog", "собака ж.", "ru", "dog-собака"),
+        ("parking", "stationnement n.m.", "fr", "parking-stationnement"),
+        ("work", "trabajo s.m.", "es", "work-trabajo"),
         ("the sofa", "das Sofa", "de", "the_sofa-das_Sofa sofa-Sofa"),
         ("the sofa", "sohva", "fi", "the_sofa-sohva sofa-sohva"),
         # punctuation and entities

@@ -113,6 +113,8 @@ def test_a_source_cell_may_hold_several_spellings(tmp_path: Path) -> None:
         ("英語,日本語\ndog,犬\n", (), "dog ja 犬"),
         ("Term (EN);term_de\ndog;Hund\n", (), "dog de Hund"),
         ("eng,swh\ndog,mbwa\n", (), "dog sw mbwa"),
+        ("English,Chinese (Traditional),中文（简体）\nbus,公車,公交车\n", (), "bus zh-Hans 公交车, bus zh-Hant 公車"),
+        ("English,Portuguese (Brazil)\nbus,ônibus\n", (), "bus pt ônibus"),
         ("English;German;French\ndog;Hund;chien\n", ("--languages", "en,fr"), "dog fr chien"),
         ("German;English\nHund;dog\n", ("--languages", "en,de"), "dog de Hund"),
         # headers of sides
@@ -120,6 +122,7 @@ def test_a_source_cell_may_hold_several_spellings(tmp_path: Path) -> None:
         ("word,translation\ndog,Hund\n", ("--languages", "en,de"), "dog de Hund"),
         ("Begriff;Übersetzung\ndog;Hund\n", ("--languages", "en,de"), "dog de Hund"),
         ("0,1\ndog,Hund\n", ("--languages", "en,de"), "dog de Hund"),
+        ("Source term,Target term,Note,Score\ndog,Hund,a b,2\n", ("--languages", "en,de"), "dog de Hund"),
         # words that look like a header
         ("English;Englisch\nGerman;Deutsch\n", ("--languages", "en,de"), "english de Englisch, german de Deutsch"),
         ("word;Wort\n", ("--languages", "en,de"), "word de Wort"),
