@@ -16,6 +16,7 @@ from mmcs.codeswitch.lexicon import Candidate
 from mmcs.errors import DataError
 from mmcs.lexicons.dictd import Dictionary
 from mmcs.lexicons.format import write_lexicon
+from mmcs.lexicons.idioms import CAUSE, idioms
 from mmcs.lexicons.packages import Found, find
 from mmcs.lexicons.ranking import rank
 from mmcs.lexicons.senses import Sense, senses
@@ -48,7 +49,19 @@ def build_freedict(
         for found in dictionaries:
             entries[found.language], origin = _read(found)
             origins.append(origin)
+    _leave_out_idioms(entries, origins, dictionaries[0].source_language)
     return write_lexicon(out, entries, source_language=dictionaries[0].source_language, sources=origins)
+
+
+def _leave_out_idioms(
+    entries: dict[str, dict[str, list[Candidate]]], origins: list[dict[str, Any]], source_language: str
+) -> None:
+    left = idioms(entries, source_language)
+    for origin in origins:
+        of_language, tally = entries[origin["language"]], Tally()
+        for phrase in sorted(left & of_language.keys()):
+            tally.add(CAUSE, f"{phrase} - {of_language.pop(phrase)[0].text}")
+        origin["left_out"] |= tally.as_dict()
 
 
 def _read(found: Found) -> tuple[dict[str, list[Candidate]], dict[str, Any]]:

@@ -39,20 +39,20 @@ def commonest(language: str) -> tuple[str, ...]:
     return tuple(sorted(frequencies, key=lambda word: (-frequencies[word], word)))
 
 
-def stop_words(language: str) -> frozenset[str]:
-    """Function words of ``language`` (BCP 47): those of its ``STOP_WORDS`` commonest words that the package stop-words lists.
+def stop_words(language: str, most: int = STOP_WORDS) -> frozenset[str]:
+    """Function words of ``language`` (BCP 47): those of its ``most`` commonest words that the package stop-words lists.
 
     Its lists alone name too much ("red", "room"), the commonest words alone too ("people"). Where its list names few of
     them (Greek's is of the ancient language) or there is none, half as many of the commonest words are taken, too; where
     wordfreq lacks the language, the whole list. Empty where both lack it.
     """
-    common = [word for word in commonest(language)[:STOP_WORDS] if not any(map(str.isdigit, word))]
+    common = [word for word in commonest(language)[:most] if not any(map(str.isdigit, word))]
     listed = _listed(language.split("-")[0])
     if not common:
         return listed
     bare = set(map(_bare, listed))  # its lists mix spellings with and without accents
     found = frozenset(word for word in common if _bare(word) in bare)
-    return found if len(found) >= _NAMED * len(common) else found | frozenset(common[: STOP_WORDS // 2])
+    return found if len(found) >= _NAMED * len(common) else found | frozenset(common[: most // 2])
 
 
 def _listed(language: str) -> frozenset[str]:
