@@ -146,6 +146,7 @@ def _read_header(data: mmap.mmap, path: Path) -> tuple[dict[str, Any], int]:
 def _wrong_value(header: dict[str, Any]) -> str:
     """The first key of the header whose value is missing or of a wrong type; "" where there is none."""
     checks: dict[str, Callable[[Any], bool]] = {
+        "version": lambda value: value == VERSION,
         "languages": lambda value: _texts(value) and 0 < len(value) == len(set(value)) <= MAX_LANGUAGES,
         "source_language": lambda value: isinstance(value, str),
         "max_tokens": lambda value: _count(value) and value < MAX_TOKENS,

@@ -303,6 +303,7 @@ def place(path: Path, section: str) -> tuple[bytes, int]:
         {"sources": [SOURCE | {"left_out": {"cause": {"count": 1, "examples": []}}}]},
         {"sources": [SOURCE | {"language": ["de"]}]},
         {"format": "other"},
+        {"version": None},
     ],
 )
 def test_a_header_with_correct_checksums_and_wrong_values_is_refused(path: Path, change: dict) -> None:
