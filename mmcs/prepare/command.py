@@ -179,7 +179,7 @@ def _layout(args: argparse.Namespace) -> Layout:
 
 
 def _tell(prepared: Prepared) -> None:
-    """What stands in the folder now, and what does not and why."""
+    """Prints what the folder holds, and what was left out or dropped and why."""
     manifest = prepared.manifest
     state = "complete already, reused" if prepared.reused else "written"
     print(f"{prepared.folder}: {state} ({manifest['samples']} samples, {manifest['groups']} groups)")
@@ -206,14 +206,14 @@ def _tell(prepared: Prepared) -> None:
 
 
 def few_concepts(manifest: dict[str, Any]) -> list[str]:
-    """One sentence about splits with so few concepts (groups) that their metrics have wide confidence intervals."""
+    """One sentence about splits with so few concepts (groups) that results on them are not reliable."""
     asked = [split for split in ("val", "test") if manifest["arguments"].get(split)]
     groups = dict.fromkeys(asked, 0) | {split: own["groups"] for split, own in manifest["splits"].items()}
     few = [f"{split} ({number})" for split, number in groups.items() if number < FEW_CONCEPTS]
     if not few:
         return []
     return [
-        f"Fewer than {FEW_CONCEPTS} concepts in {', '.join(few)}: metrics on so few have wide confidence intervals."
+        f"Fewer than {FEW_CONCEPTS} concepts in {', '.join(few)}: too few to train on or to measure with confidence."
     ]
 
 

@@ -77,7 +77,7 @@ def convert(data: bytes, extension: str, size: int) -> Picture:
         size: the longer side in pixels. SVG is rendered at it; raster images are only ever made smaller.
 
     Raises:
-        ImageError: it cannot be decoded; the text says why.
+        ImageError: it cannot be decoded; the text is the cause.
     """
     if extension == "svg":
         data = render_svg(data, size)
@@ -107,7 +107,7 @@ def keep(data: bytes, shorter_side: int | None) -> Picture:
         shorter_side: pixels; a longer shorter side is scaled down to it, and the picture encoded anew. None: never.
 
     Raises:
-        ImageError: it cannot be decoded; the text says why.
+        ImageError: it cannot be decoded; the text is the cause.
     """
     with open_image(data) as image:
         low, high = sorted(image.size)
@@ -179,7 +179,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB: transparency composited on white, 16 bits scaled to 8.
 
     Raises:
-        ImageError: floating-point pixels, whose range nothing tells.
+        ImageError: floating-point pixels, whose range is unknown.
     """
     if image.mode == "La":  # as TIFF stores it
         image = image.convert("LA")

@@ -46,7 +46,7 @@ class Origin:
         source, licence: in words.
         arguments: what else was asked for (for reuse).
         evaluation: for sets that are evaluated on, called when all records are written: ``protocols`` by name, which
-            figures are quoted with, and ``notes``, sentences that stand beside every figure.
+            figures are quoted with, and ``notes``, sentences printed with every figure.
     """
 
     name: str
@@ -79,7 +79,7 @@ def write_splits(
     """Streams records into the shards of a prepared set.
 
     Args:
-        records: in the order in which the samples shall lie; same order, same bytes.
+        records: in the order of the samples; same order, same bytes.
         out: the folder to make.
         origin: where they come from.
         layout: which split each falls into, and what of its picture is kept.
@@ -191,7 +191,7 @@ class SplitWriter:
             _write_json(self.folder / "sizes.json", self.sizes)
 
     def summary(self) -> dict[str, Any]:
-        """What the split holds, as its manifest says it."""
+        """The counts of the split, for its manifest."""
         return {
             "samples": self.samples,
             "groups": len(self.groups),
@@ -220,7 +220,7 @@ def _added_up(summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
     for summary in summaries:
         captions.update(summary["captions"])
         samples += summary["samples"]
-        groups += summary["groups"]  # a group lies in one split
+        groups += summary["groups"]  # a group is in one split
     return {"samples": samples, "groups": groups, "captions": dict(sorted(captions.items()))}
 
 
@@ -234,7 +234,7 @@ def refuse_losses(written: int, dropped: dict[str, dict[str, Any]], max_dropped:
         bound = f", more than {max_dropped:.0%}" if max_dropped else ""
         raise DataError(
             f"{lost} of {written + lost} pictures cannot be used{bound} ({causes}); "
-            f"mend them, or allow more with {allowed_by}."
+            f"fix them, or allow more with {allowed_by}."
         )
 
 

@@ -180,7 +180,7 @@ def _cells(lines: list[str], path: Path, delimiter: str, quote: str, first: int 
             cells = lines[place].split(delimiter)  # most programs that write tabs do not quote: the mark is text
         if cells is None:
             raise DataError(
-                f"{path} line {place + 1}: its quotation marks do not match, or a cell goes on over the next rows; close the "
+                f"{path} line {place + 1}: its quotation marks do not match, or a cell spans the rows after it; close the "
                 f"last one, double those inside cells, or read them as text with --quote {NO_QUOTE}."
             )
         yield place, cells

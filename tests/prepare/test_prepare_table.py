@@ -198,7 +198,7 @@ def test_the_command_prints_what_was_taken_and_options_change_it(photos, tmp_pat
     told = capsys.readouterr().out
     assert "  Beschreibung: de\n" in told and "  fil: fil\n" in told and "Nr: left out (not among --languages)" in told
     assert "captions: de 1, en 1, fil 1" in told
-    assert "note: Fewer than 50 concepts in val (0), train (1): metrics on so few" in told
+    assert "note: Fewer than 50 concepts in val (0), train (1): too few" in told
     assert main([*given[:-1], str(tmp_path / "p"), "--ignore-columns", "preis"]) == 2
     assert "has no column 'preis' (--ignore-columns); it has: " in capsys.readouterr().err
 

@@ -202,7 +202,7 @@ def test_pictures_that_cannot_be_read_are_found_before_figures_are_taken(tmp_pat
     xm3600(tmp_path)
     write(tmp_path / "images/0b.jpg", photograph(1)[:700])
     assert made(of_xm3600, tmp_path) == (
-        "1 of 3 pictures cannot be used (damaged image: 1 (such as 0b)); mend them, or allow more with --allow-incomplete."
+        "1 of 3 pictures cannot be used (damaged image: 1 (such as 0b)); fix them, or allow more with --allow-incomplete."
     )
     prepared = of_xm3600(tmp_path, allow_incomplete=True)
     assert "not all of XM3600: damaged image (1): 0b." in prepared.manifest["evaluation"]["notes"][0]
