@@ -15,6 +15,7 @@ from typing import Any
 from mmcs.codeswitch.lexicon import Lexicon
 from mmcs.codeswitch.lookup import Lookup
 from mmcs.codeswitch.segment import segment
+from mmcs.common.caption_text import clean_caption
 from mmcs.errors import DataError, UserError
 from mmcs.lexicons.frequency import STOP_WORDS, stop_words
 from mmcs.prepare.records import Tally
@@ -86,14 +87,14 @@ def _of_language(
 
 
 def texts_of_file(path: str | os.PathLike[str]) -> Iterator[str]:
-    """The lines of a text file (UTF-8, with or without a byte-order mark).
+    """The captions of a text file, one a line (UTF-8, with or without a byte-order mark).
 
     Raises:
         UserError: there is no such file. DataError: it is not UTF-8.
     """
     try:
         with Path(path).open(encoding="utf-8-sig") as handle:
-            yield from handle
+            yield from map(clean_caption, handle)
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"there is no text file {path}.") from None
     except UnicodeDecodeError as error:

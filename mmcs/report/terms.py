@@ -118,18 +118,18 @@ class _Finder:
     def __init__(self, terms: Iterable[str], language: str) -> None:
         self._fold = normaliser(language)
         self._by_first_word: dict[str, list[tuple[str, list[str]]]] = {}
-        self._wordless: list[tuple[str, str]] = []  # emoji, signs
+        self._wordless: list[tuple[str, re.Pattern[str]]] = []  # emoji, signs, measures
         for term in terms:
             folded = self._fold(term)
             parts = segment(folded)
             if len(parts) > 1:
                 self._by_first_word.setdefault(parts[1], []).append((term, parts))
-            else:
-                self._wordless.append((term, folded))
+            elif folded:
+                self._wordless.append((term, _whole(folded)))
 
     def __call__(self, text: str) -> set[str]:
         folded = self._fold(text)
-        found = {term for term, sought in self._wordless if sought in folded}
+        found = {term for term, sought in self._wordless if sought.search(folded)}
         parts = segment(folded)
         for at in range(1, len(parts), 2):
             for term, sought in self._by_first_word.get(parts[at], ()):
@@ -141,6 +141,11 @@ class _Finder:
                 ):
                     found.add(term)
         return found
+
+
+def _whole(text: str) -> re.Pattern[str]:
+    """``text`` where no letter or digit of it is in the middle of a word."""
+    return re.compile(r"(?<!\w)" * text[0].isalnum() + re.escape(text) + r"(?!\w)" * text[-1].isalnum())
 
 
 def _report(

@@ -45,6 +45,8 @@ def held(text, term, language="en"):
         ("written in C++ today", "C++", "en", True),
         ("written in C today", "C++", "en", False),
         ("a rocket 🚀 flies", "🚀", "en", True),
+        ("a 50 mm lens", "50 mm", "en", True),
+        ("a 150 mm lens", "50 mm", "en", False),
         ("Größe", "GRÖSSE", "de", True),
         ("IŞIK", "ışık", "tr", True),
         ("cafe\u0301", "caf\u00e9", "fr", True),
