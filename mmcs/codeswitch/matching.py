@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol
 from mmcs.codeswitch.lexicon import normaliser
 from mmcs.codeswitch.segment import UNSPACED, segment, split_run
 
-# Windows that a process remembers: some 20 MB.
-REMEMBERED = 1 << 16
+# Steps from word to word that a process remembers: some 10 MB.
+REMEMBERED = 1 << 15
 # Words without a space between them ("AT&T", "AC/DC") are tried as one token of at most this many characters.
 _LONGEST_JOINED = 40
 # Punctuation behind a word that may belong to a phrase ("C++").
