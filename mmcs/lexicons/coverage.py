@@ -1,7 +1,7 @@
 """How much of a text a lexicon can switch, per language: ``mmcs lexicon coverage``.
 
-Words are found as the strategies find them (``segment``). Content words are those with a letter that are not function
-words of the source language (``frequency.stop_words``).
+Words are found as the strategies find them (``segment``). Content words are those with a letter that are neither
+measures ("5 km") nor function words of the source language (``frequency.stop_words``).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def coverage(
     if not counts:
         raise DataError(f"no word was found in {number} texts; nothing can be covered.")
     stop = stop_words(lexicon.source_language)
-    content = {word: n for word, n in counts.items() if word not in stop and any(map(str.isalpha, word))}
+    content = {word: n for word, n in counts.items() if word not in stop and _has_letter(word)}
     known: dict[str, set[str]] = {language: set() for language in lexicon.languages}
     by_lemma: dict[str, set[str]] = {language: set() for language in lexicon.languages}
     for word in counts:
@@ -70,6 +70,10 @@ def coverage(
             for language in lexicon.languages
         },
     }
+
+
+def _has_letter(word: str) -> bool:
+    return any(map(str.isalpha, word)) and not word[0].isdigit()
 
 
 def _of_language(
