@@ -13,7 +13,8 @@ from tuned import batch, embeddings, lora, trained
 
 from mmcs.errors import UserError
 from mmcs.model.build import build_towers
-from mmcs.model.checkpoint import load_model, read_checkpoint
+from mmcs.model.checkpoint import load_model
+from mmcs.model.checkpoint_file import read_checkpoint
 from mmcs.model.lora import UnpackedAttention, merged
 from mmcs.model.towers import Towers
 
