@@ -15,12 +15,15 @@ from lightning import LightningModule
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
-from mmcs.errors import DataError, MmcsError, UserError
+from mmcs.errors import DataError, UserError
 from mmcs.losses.contrastive import ContrastiveLoss
 from mmcs.losses.embedded import Embedded
+from mmcs.losses.gather import world_size
 from mmcs.model.checkpoint import checkpoint_extras, trainable_state
 from mmcs.model.embed import Batch, Embeddings, embed_in_chunks
-from mmcs.model.sharded import shard
+from mmcs.model.finite import LossWatch, check_weights
+from mmcs.model.resumed_optimizer import Schedule, keep_settings
+from mmcs.model.sharded import is_sharded, shard
 from mmcs.model.teacher import Teacher
 from mmcs.model.temperature import clamp_temperature, prepare_temperature
 from mmcs.model.towers import Towers
@@ -71,6 +74,7 @@ class ContrastiveModule(LightningModule):
         self.config = config
         self.chunks = number_of_chunks(batch_size, self.optim.get("chunk_size"))
         self.english, self.contrasted = english, contrasted
+        self._watch = LossWatch()
         self._teacher = (teacher,)  # in a tuple: no part of this module, its state and its gradients
         if not any(parameter.requires_grad and parameter.ndim for parameter in towers.parameters()):
             raise UserError(
@@ -109,6 +113,7 @@ class ContrastiveModule(LightningModule):
                 f"no sample of data.train_shards could be used; `mmcs data inspect SHARDS` says why.{first}"
             )
         terms, embeddings = self.losses(batch)
+        self._watch(self.global_step, terms)
         self._log(terms, embeddings)
         return terms["loss"]
 
@@ -137,12 +142,6 @@ class ContrastiveModule(LightningModule):
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if not every or (self.global_step + 1) % every:
             return
-        if not torch.isfinite(terms["loss"]):
-            told = ", ".join(f"{name} {term.item():.4g}" for name, term in terms.items())
-            raise MmcsError(
-                f"the loss is not finite at step {self.global_step} ({told}): lower optim.lr, set trainer.gradient_clip_val=1, or "
-                "train with trainer.precision=bf16-mixed or 32-true; checkpoints written so far are kept."
-            )
         size = max(1, len(embeddings.images))
         for name, term in terms.items():
             self.log(f"train/{name}", term, prog_bar=name == "loss", batch_size=size, sync_dist=True)
@@ -175,13 +174,21 @@ class ContrastiveModule(LightningModule):
         )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = learning_rate(self.optim["schedule"], self.optim["warmup"], steps)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
+        scheduler = Schedule(optimizer, schedule)
+        keep_settings(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps only what training changes, and what is needed to rebuild the rest."""
+        """Keeps only what training changes, and what is needed to rebuild the rest.
+
+        Raises:
+            MmcsError: the loss or a weight is not finite; no checkpoint is written then.
+        """
+        self._watch.settle()
         kept = {f"towers.{name}" for name in trainable_state(self.towers)}
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in kept}
+        sharded = world_size() if is_sharded(self.towers) else 1
+        check_weights(checkpoint, self.global_step, sharded)
         checkpoint["mmcs"] = checkpoint_extras(self.towers, self.config)
 
 

@@ -10,6 +10,7 @@ from mmcs.assemble import build_loss
 from mmcs.config import compose_config, resolve
 from mmcs.errors import MmcsError, UserError
 from mmcs.model.build import build_towers
+from mmcs.model.finite import LossWatch
 from mmcs.model.module import ContrastiveModule, decay_groups, learning_rate, number_of_chunks
 
 OPTIM = {"lr": 1e-2, "weight_decay": 0.1, "betas": [0.9, 0.98], "eps": 1e-6, "warmup": 0, "schedule": "constant"}
@@ -150,7 +151,15 @@ def test_a_loss_that_is_not_finite_stops_the_run(hf_model, tmp_path):
     module = ContrastiveModule(towers, loss(), OPTIM, {"model": {"name": hf_model}}, **SIZES)
     towers.clip.text.proj.weight.data.fill_(float("nan"))
     with pytest.raises(MmcsError, match=r"not finite at step 0 .*lower optim.lr"):
-        fit(module, [batch(towers)], tmp_path, log_every_n_steps=1)
+        fit(module, [batch(towers)], tmp_path, log_every_n_steps=0)
+
+
+def test_a_loss_on_the_cpu_is_looked_at_at_once():
+    watch = LossWatch()
+    watch(0, {"loss": torch.tensor(1.0), "a": torch.tensor(float("nan"))})
+    with pytest.raises(MmcsError, match=r"not finite at step 1 \(loss nan, a 2\)"):
+        watch(1, {"loss": torch.tensor(float("nan")), "a": torch.tensor(2.0)})
+    watch.settle()
 
 
 @pytest.mark.parametrize("size", [0, -3, 2.5])
