@@ -27,6 +27,7 @@ from mmcs.model.sharded import is_sharded, shard
 from mmcs.model.teacher import Teacher
 from mmcs.model.temperature import clamp_temperature, prepare_temperature
 from mmcs.model.towers import Towers
+from mmcs.model.tuning import check_gradients
 
 _UNDECAYED = re.compile(r"bias|(^|[._])(bn|ln)(\d|_|\.|$)")
 
@@ -75,6 +76,7 @@ class ContrastiveModule(LightningModule):
         self.chunks = number_of_chunks(batch_size, self.optim.get("chunk_size"))
         self.english, self.contrasted = english, contrasted
         self._watch = LossWatch()
+        self._gradients_checked = False
         self._teacher = (teacher,)  # in a tuple: no part of this module, its state and its gradients
         if not any(parameter.requires_grad and parameter.ndim for parameter in towers.parameters()):
             raise UserError(
@@ -148,6 +150,12 @@ class ContrastiveModule(LightningModule):
         self.log("train/logit_scale", embeddings.scale.detach(), batch_size=size)
         if embeddings.bias is not None and self.loss.uses_bias:
             self.log("train/logit_bias", embeddings.bias.detach(), batch_size=size)
+
+    def on_after_backward(self) -> None:
+        """Checks, once, that the loss reaches whatever is trained."""
+        if not self._gradients_checked:
+            check_gradients(self.towers)
+            self._gradients_checked = True
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Clamps the temperature, as OpenCLIP does (Radford et al. 2021, section 2.5); within the step, so that every checkpoint
