@@ -6,14 +6,13 @@ The datamodule makes the batches, ``mmcs.losses`` the loss, ``mmcs.callbacks`` t
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from lightning import LightningModule
 from lightning.fabric.utilities import move_data_to_device
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmcs.errors import DataError, UserError
 from mmcs.losses.contrastive import ContrastiveLoss
@@ -22,14 +21,13 @@ from mmcs.losses.gather import world_size
 from mmcs.model.checkpoint import checkpoint_extras, trainable_state
 from mmcs.model.embed import Batch, Embeddings, embed_in_chunks
 from mmcs.model.finite import LossWatch, check_weights
+from mmcs.model.parameter_groups import parameter_groups
 from mmcs.model.resumed_optimizer import Schedule, keep_settings
 from mmcs.model.sharded import is_sharded, shard
 from mmcs.model.teacher import Teacher
 from mmcs.model.temperature import clamp_temperature, prepare_temperature
 from mmcs.model.towers import Towers
 from mmcs.model.tuning import check_gradients
-
-_UNDECAYED = re.compile(r"bias|(^|[._])(bn|ln)(\d|_|\.|$)")
 
 
 class ContrastiveModule(LightningModule):
@@ -38,7 +36,7 @@ class ContrastiveModule(LightningModule):
     Args:
         towers: the model; what is locked stays as it is and is left out of checkpoints.
         loss: see ``ContrastiveLoss``; what it says of the temperature is set in ``towers`` here.
-        optim: ``lr``, ``weight_decay``, ``betas``, ``eps``, ``warmup`` (steps, or a share of all steps where < 1),
+        optim: ``lr``, ``image_lr``, ``text_lr``, ``layer_decay``, ``weight_decay`` (``parameter_groups``), ``betas``, ``eps``, ``warmup`` (steps, or a share of all steps where < 1),
             ``schedule`` ("cosine" or "constant" after the warm-up) and ``chunk_size`` (samples of a process that pass through
             the towers at a time, None: the whole batch; see ``embed_in_chunks``).
         config: the run's resolved configuration (plain dict), kept in checkpoints so that one file is enough to load.
@@ -170,11 +168,11 @@ class ContrastiveModule(LightningModule):
         return {"images": embeddings.images, "texts": embeddings.views[0]}
 
     def configure_optimizers(self) -> Any:
-        """AdamW with weight decay on matrices only, and warm-up; values as OpenCLIP names them."""
+        """AdamW with weight decay on matrices only, learning rates per tower and layer, and warm-up."""
         # Several times as fast, on a CPU, too; but Lightning clips no gradients for it in mixed precision.
         fused = not (self.trainer.gradient_clip_val and str(self.trainer.precision).endswith("mixed"))
         optimizer = torch.optim.AdamW(
-            decay_groups(self.towers, self.optim["weight_decay"]),
+            parameter_groups(self.towers, self.optim),
             lr=self.optim["lr"],
             betas=tuple(self.optim["betas"]),
             eps=self.optim["eps"],
@@ -213,18 +211,6 @@ def number_of_chunks(batch_size: int, chunk_size: int | None) -> int:
             f"optim.chunk_size is a number of samples, at least 1, or null for the whole batch; got {chunk_size!r}."
         )
     return math.ceil(batch_size / chunk_size)
-
-
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups as open_clip makes them: no decay on biases (of positions, too), normalisation and the temperature."""
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    decayed = [p for name, p in trained if p.ndim >= 2 and not _UNDECAYED.search(name)]
-    kept = {id(p) for p in decayed}
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": [p for _, p in trained if id(p) not in kept], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
 
 
 def learning_rate(schedule: str, warmup: float, steps: int) -> Callable[[int], float]:
