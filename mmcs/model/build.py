@@ -11,7 +11,7 @@ import logging
 import re
 import tempfile
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 
 from mmcs.errors import UserError, exit_code_of
 from mmcs.model.hub import Hub, hub_access
+from mmcs.model.image_size import check_image_size, set_image_size
 from mmcs.model.lora import add_adapters
 from mmcs.model.source import Source, find_source
 from mmcs.model.towers import Towers
@@ -30,6 +31,7 @@ def build_towers(
     name: str,
     pretrained: str | None = None,
     *,
+    image_size: int | Sequence[int] | None = None,
     lock_image: bool = False,
     lock_image_unlocked_groups: int = 0,
     lock_text: bool = False,
@@ -50,6 +52,7 @@ def build_towers(
         name: an OpenCLIP model name (also ``hf-hub:…``), the path of a model configuration (JSON), a folder with an
             ``open_clip_config.json`` (also ``local-dir:FOLDER``; no hub is asked), or ``lite0_e5``.
         pretrained: a tag of open_clip or a checkpoint file; None: random weights (folders bring their own).
+        image_size: of pictures, in pixels (or height and width); None: the model's own.
         lock_image, lock_text: freeze the trunk, all but its last ``…_unlocked_groups`` / ``…_unlocked_layers``.
         image_dropout, text_dropout: share of trunk features dropped before the heads, in training.
         lora: ``r`` (0: none), ``alpha``, ``dropout``, ``image``, ``text`` (false, true, or which modules: ``add_adapters``).
@@ -68,9 +71,13 @@ def build_towers(
     with tempfile.TemporaryDirectory() as scratch, quiet(), _fixed_seed(), safe_reading(), hub_access() as hub:
         try:
             source = find_source(name, pretrained, Path(scratch))
+            if image_size is not None:
+                set_image_size(source, image_size)
             clip = open_clip.create_model(source.identifier, cache_dir=cache_dir, **source.arguments)
             if source.weights is not None:
                 open_clip.load_checkpoint(clip, str(source.weights))
+            if image_size is not None:
+                check_image_size(clip, source, name)
             tokenizer = _tokenizer(source, cache_dir)
         except Exception as error:  # whatever open_clip, timm, transformers or the hub raise about what was named
             if exit_code_of(error) is not None:

@@ -36,6 +36,7 @@ class Source:
     weights: Path | None = None
     tokenizer: str | None = None
     random: tuple[str, ...] = ()
+    own_size: Any = None  # of its images, where another is asked for
 
 
 def find_source(name: str, pretrained: str | None, scratch: Path) -> Source:
