@@ -12,6 +12,7 @@ from typing import Any
 from lightning import LightningDataModule
 
 from mmcs.codeswitch.stage import ChooseCaption, ForgetCaptions, SwitchCaption
+from mmcs.common.language_tags import language_tag
 from mmcs.errors import UserError
 from mmcs.evaluation.suites import Suite, SuiteLoader, evaluation_decoder, fill_suite, suite_loader
 from mmcs.files import cache_folder
@@ -39,6 +40,7 @@ class ImageTextDataModule(LightningDataModule):
         train_shards, samples_per_epoch: see ``mmcs.stream.mixture.open_data``.
         batch_size: samples per process and step. num_workers: loading processes per process.
         text_language: language of the ``.txt`` of the shards (BCP 47).
+        image_extensions: of the pictures in the shards, the preferred first; None: the usual ones.
         exclude: lists of what is left out, see ``LeaveOut``.
         shuffle: see ``Shuffle``; its seed is ``seed``.
         augment: how pictures vary. Features of a locked image tower are cached, so there the evaluation's crop is taken,
@@ -61,6 +63,7 @@ class ImageTextDataModule(LightningDataModule):
         batch_size: int,
         num_workers: int,
         text_language: str = "en",
+        image_extensions: Sequence[str] | None = None,
         samples_per_epoch: int | None = None,
         exclude: str | Sequence[str] | None = None,
         shuffle: Shuffle | None = None,
@@ -73,12 +76,15 @@ class ImageTextDataModule(LightningDataModule):
             raise UserError(
                 f"data.batch_size is at least 1 and data.num_workers at least 0; got {batch_size}, {num_workers}."
             )
+        text_language = language_tag(text_language)
         self.captions, self.suites, self.access = captions, list(suites), access or Access()
         self.batch_size, self.num_workers = batch_size, num_workers
         self.shuffle = replace(shuffle or Shuffle(), seed=seed)
         self.locked = LockedFeatures(towers, cache_folder() / "features" if cache_features else None)
         # What is computed beforehand is computed for every sample there is, so all of them must be known.
-        self.data = open_data(train_shards, samples_per_epoch, self.access, counted=self.locked.any)
+        self.data = open_data(
+            train_shards, samples_per_epoch, self.access, counted=self.locked.any, images=image_extensions
+        )
         # A new text each epoch for ever would fill the disk: texts are kept where their number is bounded.
         self.texts_bounded = len(captions) == 1 or captions[0].variants > 0
         reads = {language for stage in captions for language in stage.reads}

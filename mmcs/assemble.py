@@ -13,30 +13,29 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning import Callback, LightningDataModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, RichProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
-from mmcs.callbacks.best import KeepBest
 from mmcs.callbacks.features import FillFeatures
 from mmcs.callbacks.reseed import Reseed
 from mmcs.codeswitch.build import build_switch
 from mmcs.codeswitch.schedule import one_of
 from mmcs.codeswitch.stage import ChooseCaption, SwitchCaption
+from mmcs.common.language_tags import find_language
 from mmcs.errors import MmcsError, UserError
-from mmcs.evaluation.suites import Suite, open_suites
+from mmcs.evaluation.suites import Suite, open_suites, seen_of_suites
 from mmcs.files import atomic_file
 from mmcs.losses.contrastive import ContrastiveLoss
 from mmcs.metrics_file import MetricsFile
 from mmcs.model.build import build_towers
-from mmcs.model.checkpoint import check_belongs
 from mmcs.model.module import ContrastiveModule, number_of_chunks
 from mmcs.model.sharded import check_precision
 from mmcs.model.teacher import Teacher
 from mmcs.model.towers import Towers
 from mmcs.model.wise_ft import check_alphas
-from mmcs.resume import WholeCheckpoints, check_resume, guard_restore
+from mmcs.resume import WholeCheckpoints, first_step
 from mmcs.stream.exclude import LeaveOut
 from mmcs.stream.mixture import open_sources
 
@@ -62,7 +61,7 @@ class Run:
     module: ContrastiveModule
     datamodule: LightningDataModule
     trainer: Trainer
-    checkpoint: KeepBest
+    checkpoint: ModelCheckpoint
     val: list[Suite]
     test: list[Suite]
     seen: list[str]
@@ -117,15 +116,17 @@ def check(config: dict[str, Any]) -> tuple[Captions, list[Suite], list[Suite], l
     one_of("float32_matmul_precision", config["float32_matmul_precision"], ("highest", "high", "medium"))
     settings = config["eval"]
     data = build_data(config).keywords
-    val = open_suites(settings["val"] or {}, "val", settings["languages"], data["access"])
-    test = open_suites(settings["test"] or {}, "test", settings["languages"], data["access"])
+    images = data.get("image_extensions")
+    val = open_suites(settings["val"] or {}, "val", settings["languages"], data["access"], images)
+    test = open_suites(settings["test"] or {}, "test", settings["languages"], data["access"], images)
     check_alphas(settings["wise_ft"], bool(val))
-    open_sources(data["train_shards"], data["access"])
+    open_sources(data["train_shards"], data["access"], images)
     if data["exclude"]:
         LeaveOut(data["exclude"])
-    seen = list(settings["seen_languages"] if settings["seen_languages"] is not None else captions.languages)
+    given = settings["seen_languages"] if settings["seen_languages"] is not None else captions.languages
+    seen = seen_of_suites(given, [*val, *test])
     measured = {language for suite in (*val, *test) for language in suite.languages}
-    unmeasured = [language for language in captions.languages if language not in measured]
+    unmeasured = [language for language in captions.languages if find_language(language, measured) is None]
     named = config["codeswitch"].get("languages") is not None
     if measured and unmeasured and not settings["allow_unmeasured"]:
         what = f"no suite has captions in {', '.join(unmeasured)} (suites have {', '.join(sorted(measured))})"
@@ -143,9 +144,8 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
     checkpoint or None.
     """
     captions, val, test, seen = check(config)
-    resume = Path(config["resume"]) if config["resume"] else None
-    resumed = check_resume(resume, config) if resume else None
-    begin = resumed["global_step"] if resumed else 0
+    resume = config["resume"] and Path(config["resume"])
+    begin = first_step(resume, config["trainer"].get("accumulate_grad_batches") or 1)
     towers = build_towers(**config["model"])
     datamodule = build_data(config)(towers, captions.stages, val, seed=config["seed"])
     best = _checkpoint(val, folder, config["callbacks"]["checkpoint"])
@@ -164,9 +164,6 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
     ]
     trainer = _trainer(config["trainer"], folder, callbacks, _loggers(config["logger"], folder, begin))
     module = _module(towers, captions, config, trainer.world_size)
-    if resume and resumed:
-        check_belongs(towers, resumed, resume)
-        guard_restore(trainer, resume)
     if trainer.is_global_zero:
         write_config(config, folder)
     if torch.cuda.is_available():
@@ -217,11 +214,19 @@ def write_config(config: dict[str, Any], folder: Path) -> None:
         OmegaConf.save(OmegaConf.create(json.loads(json.dumps(config))), path)
 
 
-def _checkpoint(val: list[Suite], folder: Path, settings: dict[str, Any]) -> KeepBest:
+def _checkpoint(val: list[Suite], folder: Path, settings: dict[str, Any]) -> ModelCheckpoint:
     """Keeps the best by mean non-English recall@10 of the first suite (all languages where it has English alone)."""
-    languages = "all" if val and val[0].languages == ["en"] else "non_english"
-    monitor = f"val/{val[0].name}/{languages}/image_retrieval_recall@10" if val else None
-    return KeepBest(folder / "checkpoints", monitor, settings["save_top_k"])
+    if not val:
+        return ModelCheckpoint(folder / "checkpoints", filename="best-{step}", save_top_k=0)
+    languages = "all" if val[0].languages == ["en"] else "non_english"
+    return ModelCheckpoint(
+        folder / "checkpoints",
+        filename="best-{step}",
+        monitor=f"val/{val[0].name}/{languages}/image_retrieval_recall@10",
+        mode="max",
+        enable_version_counter=False,  # a resumed run writes again what it had written
+        **settings,
+    )
 
 
 def _loggers(settings: dict[str, Any], folder: Path, begin: int) -> list[Logger]:

@@ -145,11 +145,7 @@ def _resumed(config: dict[str, Any], folder: Path, told: bool) -> dict[str, Any]
     """``config`` with the checkpoint's path for ``resume``."""
     from mmcs.resume import checkpoint_of
 
-    def tell(sentence: str) -> None:
-        if told:
-            print(f"mmcs-train: warning: resume=auto: {sentence}", file=sys.stderr)
-
-    checkpoint = checkpoint_of(config["resume"], folder, tell)
+    checkpoint = checkpoint_of(config["resume"], folder)
     if told and checkpoint is None:
         print(f"mmcs-train: note: resume=auto: {folder} has no checkpoint yet, the run begins.", file=sys.stderr)
     return {**config, "resume": checkpoint and str(checkpoint)}

@@ -16,7 +16,7 @@ from lightning import Callback, LightningModule, Trainer
 from mmcs.callbacks.gathered import of_all_ranks
 from mmcs.errors import DataError
 from mmcs.files import atomic_file
-from mmcs.stream.drops import CAUSES, DropCounter
+from mmcs.stream.drops import CAUSES, NO_LANGUAGE, DropCounter
 
 _SECONDS = 60.0  # between two lines of the log, and two writings of the file
 _STEPS = 50  # between two looks where Lightning logs nothing
@@ -114,7 +114,7 @@ class DropReport(Callback):
             return
         for cause, drop in self.counter.first.items():
             if cause not in self._told:
-                print(f"dropped {drop}", flush=True)
+                print(f"{'ignored' if cause == NO_LANGUAGE else 'dropped'} {drop}", flush=True)
                 self._told.add(cause)
         if final or time.monotonic() - self._told_at > _SECONDS:
             worst = self.counter.worst(self.max_bad_share)

@@ -33,9 +33,9 @@ def decode_entities(text: str) -> str:
     >>> decode_entities("AT&T, R&D, b&w; page?a=1&copy=2")
     'AT&T, R&D, b&w; page?a=1&copy=2'
     """
+    if "&" not in text:
+        return text
     for _ in range(_MOST_ENCODED):
-        if "&" not in text:
-            break
         decoded = _ENTITY.sub(_decoded, text)
         if decoded == text:
             break

@@ -60,6 +60,19 @@ def language_tag(text: str) -> str:
     )
 
 
+@functools.lru_cache(maxsize=4096)
+def tag_of(text: str) -> str | None:
+    """``language_tag`` of a key or column of data; None where it is no language.
+
+    >>> tag_of("pt_BR"), tag_of("original")
+    ('pt-BR', None)
+    """
+    try:
+        return language_tag(text)
+    except UserError:
+        return None
+
+
 def without_region(tag: str) -> str:
     """A canonical tag without region and variants.
 
@@ -108,3 +121,13 @@ def known_language(wanted: str, available: Collection[str]) -> str | None:
         return wanted if wanted in available else find_language(language_tag(wanted), available)
     except UserError:
         return None
+
+
+def find_languages(wanted: Iterable[str], available: Collection[str]) -> dict[str, str]:
+    """Those of ``wanted`` that ``available`` serves, with the language that serves each (canonical tags).
+
+    >>> find_languages(["pt-BR", "fi", "en"], ["en", "pt"])
+    {'pt-BR': 'pt', 'en': 'en'}
+    """
+    found = ((language, find_language(language, available)) for language in wanted)
+    return {language: own for language, own in found if own is not None}

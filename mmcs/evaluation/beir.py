@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmcs.common.language_tags import tag_of
 from mmcs.errors import DataError, UserError
 from mmcs.evaluation.beir_files import lines_of, qrels_files, records_of, set_files
 from mmcs.evaluation.trec import NAME
@@ -148,6 +149,7 @@ def _languages(folder: Path, asked: tuple[str, str] | None) -> tuple[str, str]:
         return asked or (ENGLISH, ENGLISH)  # BEIR's own folders have no manifest, or another's
     if not all(isinstance(language, str) and language for language in said):
         raise DataError(f"{folder / MANIFEST}: query_language and document_language are no language tags.")
+    said = (tag_of(said[0]) or said[0], tag_of(said[1]) or said[1])
     if asked not in (None, said):
         raise UserError(
             f"{folder / MANIFEST} says queries in {said[0]} and documents in {said[1]}, asked for were {','.join(asked)}."

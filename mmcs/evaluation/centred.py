@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from mmcs.common.language_tags import find_languages
 from mmcs.errors import DataError
 from mmcs.evaluation.protocols import rank_suite, suite_rows
 from mmcs.evaluation.ranking import Ranking
@@ -41,11 +42,8 @@ class Centred:
         """
         if not self._means:
             self._means = self._mean_embeddings(encode)
-        texts = {
-            language: _less(own, self._means[language])
-            for language, own in embedded.texts.items()
-            if language in self._means
-        }
+        of = find_languages(embedded.texts, self._means)
+        texts = {language: _less(embedded.texts[language], self._means[mean]) for language, mean in of.items()}
         if not texts:
             raise DataError(
                 f"{self.shards} has fewer than {self.fewest} captions in each language of suite {embedded.suite}."

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcs.errors import UserError
+from mmcs.stream.source_options import add_reading
 
 if TYPE_CHECKING:
     from mmcs.evaluation.beir import BeirSet
     from mmcs.evaluation.setting import Setting
+    from mmcs.evaluation.suites import Suite
     from mmcs.model.checkpoint import Loaded
 
 EPILOG = """MODEL is a run's folder or checkpoint, an exported (OpenCLIP) folder, lite0_e5, or an OpenCLIP name.
@@ -55,6 +58,7 @@ def register(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="all_captions or first_caption, repeatable (default: what the suite's manifest says, else all_captions)",
     )
+    add_reading(parser, "the suites", language=False)
     _add_settings(parser)
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="where results.json and retrieval/ are written"
@@ -120,11 +124,20 @@ def run(args: argparse.Namespace) -> None:
     from mmcs.evaluation.suites import open_suites
     from mmcs.files import cache_folder
     from mmcs.model.checkpoint import load_model
+    from mmcs.stream.source_options import reading_of
 
     protocols = [check_protocol(name) for name in args.protocol or ()] or None
     patterns = named(args.suite)
     settings = settings_of(args)
-    suites = open_suites(patterns, args.split, args.languages.split(",") if args.languages else None)
+    reading = reading_of(args)
+    captions = {"caption": reading.caption, "caption_lines": reading.caption_lines}
+    suites = open_suites(
+        {name: [{"shards": shards, **captions}] for name, shards in patterns.items()},
+        args.split,
+        args.languages.split(",") if args.languages else None,
+        images=reading.images,
+    )
+    _check_translators(settings, suites)
     beir = _open_beir(args, patterns)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     loaded = load_model(args.model, args.pretrained)
@@ -178,6 +191,24 @@ def settings_of(args: argparse.Namespace) -> list[Setting]:
     return [*settings, *(TranslateTest(name, translators) for name, translators in programs.items())]
 
 
+def _check_translators(settings: Sequence[Setting], suites: Sequence[Suite]) -> None:
+    """Prints which translators no suite has captions for.
+
+    Raises:
+        UserError: none of them has any.
+    """
+    from mmcs.common.language_tags import find_languages
+    from mmcs.evaluation.translate_test import TranslateTest
+
+    translated = {tag for setting in settings if isinstance(setting, TranslateTest) for tag in setting.translators}
+    used = {source for suite in suites for source in find_languages(suite.languages, translated).values()}
+    unused = ", ".join(sorted(translated - used))
+    if translated and not used:
+        raise UserError(f"--translate-test and --translate-command: no suite has captions in {unused}.")
+    if unused:
+        print(f"mmcs: warning: no suite has captions in {unused}; nothing is translated from there.", file=sys.stderr)
+
+
 def _switched(text: str, lexicons: Sequence[str]) -> Setting:
     from mmcs.codeswitch.build import ML_CS, build_strategy
     from mmcs.evaluation.switched_queries import SwitchedQueries
@@ -191,6 +222,7 @@ def _switched(text: str, lexicons: Sequence[str]) -> Setting:
 
 
 def _open_beir(args: argparse.Namespace, suites: Collection[str]) -> list[BeirSet]:
+    from mmcs.common.language_tags import language_tag
     from mmcs.evaluation.beir import open_beir
 
     languages = None
@@ -198,7 +230,7 @@ def _open_beir(args: argparse.Namespace, suites: Collection[str]) -> list[BeirSe
         raise UserError("--beir-languages goes with --beir.")
     if args.beir_languages:
         queries, _, documents = args.beir_languages.partition(",")
-        languages = (queries, documents or queries)
+        languages = (language_tag(queries), language_tag(documents or queries))
     folders = named(args.beir, "--beir")
     for name in folders:
         if name in suites:

@@ -36,7 +36,8 @@ from mmcs.stream.order import Place
 from mmcs.stream.pipeline import SampleStage
 from mmcs.stream.read import IMAGE_EXTENSIONS, ReadSample
 from mmcs.stream.remote import Access
-from mmcs.stream.sources import Shard, sizes
+from mmcs.stream.shard_sizes import sizes
+from mmcs.stream.sources import Shard
 
 FORMAT = 1
 SAVED_EVERY = 20.0  # seconds: what a killed run may have to do again
@@ -211,7 +212,7 @@ def _write(folder: Unfinished, loader: StreamLoader, embed: _Rows) -> dict[str, 
             folder.save(embed.name, {**state, "dropped": dropped.state_dict(), "loader": loader.state_dict()})
             saved = time.monotonic()
     rows.close()
-    if dropped.dropped:
+    if dropped.by_cause:
         print(f"{embed.name}: {dropped.summary()}", flush=True)
     if not rows.rows:
         raise DataError(f"there are no {embed.what} to embed: {dropped.summary()}.")

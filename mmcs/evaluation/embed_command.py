@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"{args.out} holds embeddings already; remove it or name another folder.")
     import torch
 
+    from mmcs.common.language_tags import language_tag
     from mmcs.evaluation.embed import Wanted, embed_shards
     from mmcs.model.checkpoint import load_model
     from mmcs.stream.sources import expand
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
     wanted = Wanted(
         shards=expand(args.shards) if args.shards else (),
         images=not args.no_images,
-        languages=() if args.no_texts else [tag for tag in args.languages.split(",") if tag],
+        languages=() if args.no_texts else [language_tag(tag) for tag in args.languages.split(",") if tag],
         queries=None if args.queries is None else read_queries(args.queries),
     )
     loaded = load_model(args.model, args.pretrained)

@@ -60,7 +60,7 @@ def embed_suite(
     towers.train(was_training)
     if not images:
         raise DataError(f"suite {suite.name} ({suite.split}): {dropped.summary()}; nothing is left to evaluate.")
-    if dropped.dropped:
+    if dropped.by_cause:
         print(f"suite {suite.name} ({suite.split}): {dropped.summary()}", flush=True)
     all_texts = torch.cat(texts)
     by_language = {}
@@ -76,7 +76,7 @@ def embed_suite(
                 numbers=[number for *_, number, _ in own],
             )
     embedded = Embedded(suite.name, suite.split, ids, groups, torch.cat(images), by_language)
-    return embedded, dict(dropped.by_cause) if dropped.dropped else {}
+    return embedded, dict(dropped.by_cause)
 
 
 class CaptionEncoder:

@@ -24,7 +24,7 @@ from mmcs.model.identity import towers_identity
 from mmcs.model.towers import Towers
 from mmcs.stream.sources import Shard
 
-FORMAT = 1
+FORMAT = 2  # 2: entities in captions are decoded, language tags normalised
 TENSORS, NAMES = "embeddings.safetensors", "names.json"
 ROOM = 8 << 30  # bytes; the entries used longest ago make room
 
@@ -70,7 +70,7 @@ class EmbeddingCache:
 
 def _key(towers: Towers, suite: Suite) -> str:
     parts: list[Any] = [FORMAT, towers_identity(towers), suite.name, suite.split]
-    parts += [suite.languages, [(shard.label, shard.caption, _digest(shard)) for shard in suite.shards]]
+    parts += [suite.languages, [(shard.label, shard.caption, shard.images, _digest(shard)) for shard in suite.shards]]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 

@@ -22,7 +22,7 @@ from mmcs.evaluation.ranking import Ranking
 from mmcs.evaluation.results import write_results
 from mmcs.evaluation.rows import Row
 from mmcs.evaluation.setting import Setting
-from mmcs.evaluation.suites import Suite
+from mmcs.evaluation.suites import Suite, seen_of_suites
 from mmcs.evaluation.trec import write_ranking
 from mmcs.model.towers import Towers
 from mmcs.progress import track
@@ -67,7 +67,6 @@ def evaluate(
     cache: EmbeddingCache | None = None,
     cache_features: bool = True,
     num_workers: int = 0,
-    checkpoint: Mapping[str, Any] | None = None,
 ) -> list[Row]:
     """Evaluates ``towers`` on ``suites`` and writes ``folder/results.json`` and ``folder/retrieval/``.
 
@@ -80,12 +79,12 @@ def evaluate(
         cache: where the suites' embeddings are kept; None: nowhere.
         cache_features: whether features of locked trunks are kept on disk.
         num_workers: processes that read and decode.
-        checkpoint: the ``file`` and ``step`` of the run's checkpoint that ``towers`` are, kept in ``results.json``.
 
     Returns:
         the rows of ``results.json``.
     """
     found = Evaluation(Path(folder), experiment)
+    seen = seen_of_suites(seen, suites)
     dropped: dict[str, dict[str, int]] = {}
     device = towers.logit_scale.device
     encode = CaptionEncoder(towers, cache_features)
@@ -107,7 +106,6 @@ def evaluate(
         found.rows += rows
         list(found.keep([ranking]))
     extra = {
-        **({"checkpoint": dict(checkpoint)} if checkpoint else {}),
         "languages": list(dict.fromkeys(language for suite in suites for language in suite.languages)),
         "seen_languages": list(seen),
         "suites": {suite.name: suite.as_dict() for suite in suites},

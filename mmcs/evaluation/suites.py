@@ -6,6 +6,7 @@ The datamodule's validation and ``mmcs evaluate`` both read suites through ``sui
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +14,22 @@ from typing import Any
 
 import torch
 
+from mmcs.common.language_tags import find_language, find_languages, language_tag, languages_of, tag_of
 from mmcs.errors import DataError, UserError
 from mmcs.model.towers import Preprocess
+from mmcs.retrieval.languages import ENGLISH
 from mmcs.stream.batch import stable_id
 from mmcs.stream.decode import DecodeImage
 from mmcs.stream.loader import StreamLoader
 from mmcs.stream.locked import LockedFeatures
+from mmcs.stream.mixture import Given, open_sources
 from mmcs.stream.order import Place
 from mmcs.stream.parse import ParseSample
 from mmcs.stream.pipeline import BatchStage, SampleStage
 from mmcs.stream.read import TEXT_EXTENSIONS, ReadSample
 from mmcs.stream.remote import Access
-from mmcs.stream.sources import Shard, expand, read_all, sizes
+from mmcs.stream.shard_sizes import sizes
+from mmcs.stream.sources import Shard, expand, read_all
 from mmcs.stream.transforms import eval_transform
 
 
@@ -49,6 +54,7 @@ class Suite:
         return {
             "split": self.split,
             "shards": [shard.path for shard in self.shards],
+            "reading": self.shards[0].reading if self.shards else {},
             "languages": self.languages,
             "protocols": list(self.protocols),
             "notes": list(self.notes),
@@ -92,33 +98,56 @@ class CaptionsByLanguage:
 
 
 def open_suites(
-    suites: Mapping[str, str | Sequence[str]],
+    suites: Mapping[str, Given],
     split: str,
     languages: Sequence[str] | None = None,
     access: Access | None = None,
+    images: Sequence[str] | None = None,
 ) -> list[Suite]:
-    """Opens suites by name. ``languages``: which to evaluate, where a suite has them; None: all that it has.
+    """Opens suites by name.
+
+    Args:
+        suites: name → shards, as ``data.train_shards`` names them (several sources are one gallery; weights mean nothing).
+        languages: those to evaluate, where a suite has them (``find_language``); None: all that it has. One that no suite
+            has is named on standard error.
+        images: extensions of pictures, the preferred first; None: the usual ones.
 
     Raises:
         UserError: shards that do not exist; none of ``languages`` in a suite. DataError: a suite without captions.
     """
     opened = []
     access = access or Access()
+    wanted = None if languages is None else list(dict.fromkeys(map(language_tag, languages)))
+    served: set[str] = set()
     for name, patterns in suites.items():
-        shards = expand(patterns, access)
-        has = captions_per_language(shards, access)
-        wanted = list(languages) if languages is not None else sorted(has)
-        chosen = [language for language in wanted if has.get(language)]
+        shards = [shard for own, _ in open_sources(patterns, access, images, f"suite {name}") for shard in own]
+        has = sorted(set(languages_of(captions_per_language(shards, access)).values()))
         if not has:
             raise DataError(f"suite {name}: no sample of {patterns} has a caption; nothing can be retrieved.")
-        if not chosen:
+        found = {language: language for language in has} if wanted is None else find_languages(wanted, has)
+        if not found:
             raise UserError(
-                f"suite {name} has captions in {', '.join(sorted(has))}, none of eval.languages ({', '.join(wanted)})."
+                f"suite {name} has captions in {', '.join(has)}, none of the languages asked for ({', '.join(wanted or ())})."
             )
-        chosen.sort(key=lambda language: language != "en")
+        served.update(found)
+        chosen = sorted(dict.fromkeys(found.values()), key=lambda language: language != ENGLISH)
         protocols, notes = _quoted(shards, access)
         opened.append(Suite(name, split, shards, sizes(shards, access), chosen, access, protocols, notes))
+    missing = [language for language in wanted or () if language not in served]
+    if opened and missing:
+        print(f"mmcs: warning: no suite has captions in {', '.join(missing)}; not evaluated.", file=sys.stderr)
     return opened
+
+
+def seen_of_suites(seen: Sequence[str], suites: Sequence[Suite]) -> list[str]:
+    """The seen languages in canonical spelling, and the suites' languages that are variants of one.
+
+    >>> seen_of_suites(["DE", "iw"], [])
+    ['de', 'he']
+    """
+    tags = [tag_of(language) or language for language in seen]
+    measured = (language for suite in suites for language in suite.languages)
+    return list(dict.fromkeys([*tags, *(language for language in measured if find_language(language, tags))]))
 
 
 def _quoted(shards: Sequence[Shard], access: Access) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -134,18 +163,28 @@ def _quoted(shards: Sequence[Shard], access: Access) -> tuple[tuple[str, ...], t
 
 
 def captions_per_language(shards: Sequence[Shard], access: Access) -> dict[str, int]:
-    """Number of captions per language: from the folders' ``manifest.json`` where they have one, else by reading."""
+    """Number of captions per language (canonical tags): from the folders' ``manifest.json`` where they have one, else by
+    reading.
+    """
     counts: dict[str, int] = {}
     for folder in dict.fromkeys(shard.folder for shard in shards):
         own = [shard for shard in shards if shard.folder == folder]
         for language, count in (_from_manifest(folder, access) or _by_reading(own, access)).items():
-            counts[language] = counts.get(language, 0) + count
+            if count:
+                counts[language] = counts.get(language, 0) + count
     return counts
 
 
 def _from_manifest(folder: str, access: Access) -> dict[str, int] | None:
     captions = _manifest(folder, access).get("captions")
-    return captions if isinstance(captions, dict) else None
+    if not isinstance(captions, dict) or not all(isinstance(count, int) for count in captions.values()):
+        return None
+    counts: Counter[str] = Counter()
+    for key, count in captions.items():
+        language = tag_of(key)
+        if language is not None:
+            counts[language] += count
+    return dict(counts)
 
 
 def _manifest(folder: str, access: Access) -> dict[str, Any]:
@@ -252,5 +291,5 @@ def fill_suite(suite: Suite, locked: LockedFeatures, decode: DecodeImage, num_wo
     """Computes what locked trunks yield for a suite."""
     locked.fill_images(suite.shards, suite.sizes, decode, access=suite.access, num_workers=num_workers)
     by_language = CaptionsByLanguage(suite.languages)
-    loader = caption_loader(suite.shards, suite.sizes, suite.access)
+    loader = caption_loader(suite.shards, suite.sizes, suite.access, suite.languages)
     locked.fill_texts(text for batch in loader for text in by_language(batch)["texts"][0])

@@ -17,6 +17,7 @@ from mmcs.codeswitch.build import build_strategy
 from mmcs.codeswitch.draw import Draw
 from mmcs.codeswitch.lexicon import Lexicon
 from mmcs.codeswitch.strategy import Caption
+from mmcs.common.language_tags import find_languages, language_tag
 from mmcs.errors import UserError
 from mmcs.evaluation.protocols import sides
 from mmcs.evaluation.ranking import IMAGE, TASKS, About, Ranking, rank
@@ -33,18 +34,20 @@ class TranslateTest:
 
     Args:
         name: what stands behind ``translate_test:`` in the figures.
-        translators: BCP 47 tag → translator into English.
+        translators: language tag → translator into English.
+
+    Attributes:
+        translators: by canonical tag; one serves the regional variants that a suite has, too.
     """
 
     def __init__(self, name: str, translators: Mapping[str, Translator]) -> None:
-        self.name, self.translators = name, dict(translators)
+        self.name = name
+        self.translators = {language_tag(language): translate for language, translate in translators.items()}
 
     def rankings(self, embedded: Embedded, protocol: str, encode: Encode, device: torch.device) -> Iterator[Ranking]:
         """Nothing where the suite has none of the languages."""
-        for language, translate in self.translators.items():
-            own = embedded.texts.get(language)
-            if own is None:
-                continue
+        for language, source in find_languages(embedded.texts, self.translators).items():
+            own, translate = embedded.texts[language], self.translators[source]
             captions = translate(own.captions)
             texts = Texts(own.ids, own.groups, encode(captions), captions, own.numbers)
             images, of = sides(embedded.with_texts({language: texts}), device)

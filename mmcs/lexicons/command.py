@@ -9,6 +9,7 @@ from typing import Any
 from mmcs.errors import UserError
 from mmcs.lexicons import dictionary_commands, mined_commands
 from mmcs.lexicons.arguments import RAW, add_out, built, checked, listed
+from mmcs.stream.source_options import add_reading
 
 
 def register(commands: Any) -> None:
@@ -58,6 +59,7 @@ def _add_coverage(actions: Any) -> None:
     texts = parser.add_mutually_exclusive_group(required=True)
     texts.add_argument("--shards", nargs="+", metavar="SHARDS", help="folders, .tar files, braces or globs")
     texts.add_argument("--text", metavar="FILE", help="a text file (UTF-8), one caption per line")
+    add_reading(parser, pictures=False)
     parser.add_argument("--top", type=int, default=10, metavar="N", help="uncovered words to show (default 10)")
     _add_json(parser)
     parser.set_defaults(run=run_coverage)
@@ -161,12 +163,13 @@ def run_coverage(args: argparse.Namespace) -> None:
     from mmcs.lexicons.coverage import coverage, show, texts_of_file, texts_of_shards
     from mmcs.lexicons.lemmas import LANGUAGES, lemmas_of
     from mmcs.prepare.records import Tally
+    from mmcs.stream.source_options import reading_of
 
     if args.top < 0:
         raise UserError(f"--top is a number of words, 0 or more; got {args.top}.")
     lexicon = Lexicon.open(args.lexicon)
     dropped = Tally()
-    of_shards = texts_of_shards(args.shards or (), lexicon.source_language, dropped)
+    of_shards = texts_of_shards(args.shards or (), lexicon.source_language, dropped, reading_of(args))
     texts = of_shards if args.shards else texts_of_file(args.text)
     lemmas = lemmas_of(lexicon.source_language) if lexicon.source_language.split("-")[0] in LANGUAGES else None
     result = coverage(texts, lexicon, top=args.top, lemmas=lemmas)

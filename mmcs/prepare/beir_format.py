@@ -47,8 +47,8 @@ def register(sets: Any) -> None:
 def _run(args: argparse.Namespace) -> None:
     manifest = prepare_beir_format(args.shards, args.query_language, args.document_language, args.out, args.split)
     print(
-        f"{args.out}: {manifest['queries']:,} queries in {args.query_language}, {manifest['documents']:,} documents in "
-        f"{args.document_language}, {manifest['judgments']:,} judgments ({args.split})"
+        f"{args.out}: {manifest['queries']:,} queries in {manifest['query_language']}, {manifest['documents']:,} documents in "
+        f"{manifest['document_language']}, {manifest['judgments']:,} judgments ({args.split})"
     )
     if manifest["unanswered_queries"]:
         print(f"  {manifest['unanswered_queries']:,} of the queries have no answer and do not count")
@@ -71,6 +71,7 @@ def prepare_beir_format(
         UserError: the shards have no captions in one of the languages, or ``out`` holds something.
         DataError: no query has an answer.
     """
+    from mmcs.common.language_tags import find_language, language_tag
     from mmcs.errors import DataError, UserError
     from mmcs.evaluation.suites import captions_per_language
     from mmcs.evaluation.trec import NAME
@@ -82,8 +83,9 @@ def prepare_beir_format(
         raise UserError(f"the split {split!r} names a file: use letters, digits, '_' and '-'.")
     found, access = expand(shards), Access()
     has = captions_per_language(found, access)
+    query_language, document_language = language_tag(query_language), language_tag(document_language)
     for language in (query_language, document_language):
-        if not has.get(language):
+        if find_language(language, has) is None:
             raise UserError(
                 f"{shards} has captions in {', '.join(sorted(has)) or 'no language'}, none in {language!r}."
             )
@@ -119,7 +121,7 @@ def _write_captions(
     from mmcs.evaluation.suites import caption_loader
     from mmcs.progress import track
     from mmcs.stream.drops import DropCounter
-    from mmcs.stream.sources import sizes
+    from mmcs.stream.shard_sizes import sizes
 
     queries: Ids = defaultdict(list)
     documents: Ids = defaultdict(list)

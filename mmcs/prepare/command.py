@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcs.prepare import beir_format, overlap_command, suite_commands
+from mmcs.stream.source_options import add_reading
 
 if TYPE_CHECKING:
     from mmcs.prepare.layout import Layout
@@ -128,6 +129,7 @@ def _add_inspect(actions: Any) -> None:
     parser.add_argument(
         "shards", metavar="SHARDS", help="a folder, a file, a glob or {00000..00099}; '::' joins several"
     )
+    add_reading(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_inspect)
 
@@ -220,8 +222,9 @@ def few_concepts(manifest: dict[str, Any]) -> list[str]:
 def run_inspect(args: argparse.Namespace) -> None:
     from mmcs.errors import DataError
     from mmcs.prepare.inspect import inspect_shards, print_report
+    from mmcs.stream.source_options import reading_of
 
-    report = inspect_shards(args.shards)
+    report = inspect_shards(args.shards, reading_of(args))
     if args.json:
         json.dump(report.as_dict(), sys.stdout, ensure_ascii=False, indent=1)
         print()

@@ -5,6 +5,7 @@ So what is reported as unusable here is what training drops, under the same caus
 
 from __future__ import annotations
 
+import io
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,17 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from mmcs.prepare.images import ImageError, open_image
+from mmcs.common.image_formats import image_formats
 from mmcs.prepare.records import SPLITS, Tally
 from mmcs.progress import track
-from mmcs.stream.decode import DecodeImage
-from mmcs.stream.drops import BadSample
+from mmcs.stream.decode import DecodeImage, image_file
+from mmcs.stream.drops import HINTS, NO_LANGUAGE, BadSample, Drop
 from mmcs.stream.parse import ParseSample
-from mmcs.stream.read import IMAGE_EXTENSIONS, ReadSample
-from mmcs.stream.sources import Shard, expand, sizes
+from mmcs.stream.read import ReadSample
+from mmcs.stream.shard_sizes import sizes
+from mmcs.stream.sources import Reading, Shard
 
 
 @dataclass(slots=True)
@@ -30,7 +33,8 @@ class Report:
     """Counts over all samples; ``problems`` holds those that cannot be used, by cause.
 
     ``captions`` counts texts by language (BCP 47), ``captioned`` the samples that have any in it; ``sides`` are the
-    pictures' longer sides in pixels.
+    pictures' longer sides in pixels. ``no_language`` counts samples by key of ``captions`` that is no language, ``wrapped``
+    the captions with line breaks in them.
     """
 
     shards: int = 0
@@ -42,6 +46,8 @@ class Report:
     captioned: Counter[str] = field(default_factory=Counter)
     formats: Counter[str] = field(default_factory=Counter)
     sides: Counter[int] = field(default_factory=Counter)
+    no_language: Counter[str] = field(default_factory=Counter)
+    wrapped: int = 0
     problems: Tally = field(default_factory=Tally)
 
     def as_dict(self) -> dict[str, Any]:
@@ -57,6 +63,8 @@ class Report:
                 language: {"texts": self.captions[language], "samples": self.captioned[language]}
                 for language in by_number
             },
+            "no_language": dict(self.no_language.most_common()),
+            "captions_with_line_breaks": self.wrapped,
             "image_formats": dict(self.formats.most_common()),
             "image_longer_side": self._sides(),
             "unusable": self.problems.as_dict(),
@@ -72,7 +80,7 @@ class Report:
         }
 
 
-def inspect_shards(shards: str) -> Report:
+def inspect_shards(shards: str, reading: Reading | None = None) -> Report:
     """Reads and decodes every sample of ``shards``, named as ``mmcs.stream.sources.expand`` takes them.
 
     A prepared set's folder stands for all of its splits.
@@ -81,11 +89,12 @@ def inspect_shards(shards: str) -> Report:
         UserError: no shard matches.
         DataError: a ``sizes.json`` cannot be used.
     """
-    found = expand(_splits_of(shards))
+    reading = reading or Reading()
+    found = reading.expand(_splits_of(shards))
     report = Report(shards=len(found))
     pairs = list(zip(found, sizes(found), strict=True))
     total = sum(promised for _, promised in pairs)
-    for sample in track(_samples(pairs, report), "Reading", total):
+    for sample in track(_samples(pairs, report, reading.text_language), "Reading", total):
         report.samples += 1
         if sample is not None:
             _count(report, sample)
@@ -112,6 +121,15 @@ def print_report(report: Report, console: Console | None = None) -> None:
     ]
     print_table(console, "captions", ("language", "texts", "samples"), captions)
     print_table(console, "unusable", ("cause", "samples", "first"), unusable)
+    for cause in content["unusable"]:
+        if cause in HINTS:
+            console.print(f"{cause}: {HINTS[cause]}", markup=False)
+    for key, count in content["no_language"].items():
+        console.print(f"{count:,} samples have captions under {key}, {NO_LANGUAGE}: {HINTS[NO_LANGUAGE]}", markup=False)
+    if report.wrapped:
+        console.print(
+            f"{report.wrapped:,} captions have line breaks: caption_lines of a source (--caption-lines) splits them"
+        )
 
 
 def _splits_of(shards: str) -> list[str]:
@@ -122,9 +140,10 @@ def _splits_of(shards: str) -> list[str]:
     return [str(folder / split) for split in SPLITS if any((folder / split).glob("*.tar"))] or [shards]
 
 
-def _samples(shards: list[tuple[Shard, int]], report: Report) -> Iterator[dict[str, Any] | None]:
+def _samples(shards: list[tuple[Shard, int]], report: Report, language: str) -> Iterator[dict[str, Any] | None]:
     """Every sample through read, parse and decode; None for one that cannot be used, which is counted."""
-    read, parse, decode = ReadSample(), ParseSample(), DecodeImage(lambda image: image)
+    read, parse = ReadSample(), ParseSample(text_language=language)
+    decode = DecodeImage(lambda image: image)
     for shard, promised in shards:
         try:
             held = read.index(shard)
@@ -138,26 +157,36 @@ def _samples(shards: list[tuple[Shard, int]], report: Report) -> Iterator[dict[s
                 if promised <= ordinal < len(held) and ordinal not in held.damage:
                     raise BadSample("not in sizes.json")
                 sample = parse(read(sample))
-                content = next((sample["files"][name] for name in IMAGE_EXTENSIONS if name in sample["files"]), b"")
+                content = image_file(sample)
                 sample = decode(sample)
                 sample["format"] = _format_of(content)
                 yield sample
             except BadSample as problem:
                 key = held.keys[ordinal] if ordinal < len(held) else ""
-                detail = f" ({problem.detail})" if problem.detail else ""
-                report.problems.add(problem.cause, f"{shard.label}/{key or f'#{ordinal}'}{detail}")
+                _drop(report, Drop(problem.cause, shard.label, key or f"#{ordinal}", problem.detail))
                 yield None
+        for drop in read.surplus(shard, len(held)):
+            _drop(report, drop)
+            yield None
+
+
+def _drop(report: Report, drop: Drop) -> None:
+    detail = f" ({drop.detail})" if drop.detail else ""
+    report.problems.add(drop.cause, f"{drop.shard}/{drop.key}{detail}")
 
 
 def _format_of(content: bytes) -> str:
     try:
-        return open_image(content).format or "unknown"
-    except ImageError:  # a JPEG that only the faster decoder reads
+        with Image.open(io.BytesIO(content), formats=image_formats()) as image:
+            return image.format or "unknown"
+    except Exception:  # a JPEG that only the faster decoder reads
         return "unknown"
 
 
 def _count(report: Report, sample: dict[str, Any]) -> None:
     report.usable += 1
+    report.no_language.update(detail for _, detail in sample.get("noted", ()))
+    report.wrapped += sum("\n" in text for texts in sample["captions"].values() for text in texts)
     report.groups.add(sample["group"])
     for language, texts in sample["captions"].items():
         report.captions[language] += len(texts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from mmcs.codeswitch.segment import segment
@@ -24,7 +24,8 @@ from mmcs.stream.order import Place, Shuffle
 from mmcs.stream.parse import ParseSample
 from mmcs.stream.pipeline import BatchStage, SampleStage
 from mmcs.stream.read import ReadSample
-from mmcs.stream.sources import Shard, expand, sizes
+from mmcs.stream.shard_sizes import sizes
+from mmcs.stream.sources import Reading, Shard
 
 _BATCH = 64
 
@@ -41,8 +42,9 @@ def find_overlap(train: str, suites: Mapping[str, str], settings: Settings | Non
     """
     settings = settings or Settings()
     known, dropped = Known(), []
-    opened = {name: expand(shards) for name, shards in suites.items()}
-    read = [replace(shard, caption=settings.caption) for shard in expand(train)]
+    reading = settings.reading
+    opened = {name: Reading(images=reading.images).expand(shards) for name, shards in suites.items()}
+    read = reading.expand(train)
     for number, (name, shards) in enumerate(opened.items()):
         dropped.append(DropCounter())
         stages: list[SampleStage] = [ParseSample(), Fingerprint(VIEWS)]
@@ -50,8 +52,8 @@ def find_overlap(train: str, suites: Mapping[str, str], settings: Settings | Non
             known.add(number, batch)
         if number not in known.suite:
             raise DataError(f"suite {name} ({suites[name]}): {dropped[-1].summary()}; nothing is left to compare.")
-    parse = ParseSample(text_language=settings.text_language)
-    left_out = [LeaveOut(settings.exclude, text_language=settings.text_language)] if settings.exclude else []
+    parse = ParseSample(text_language=reading.text_language)
+    left_out = [LeaveOut(settings.exclude, text_language=reading.text_language)] if settings.exclude else []
     stages = [parse, *left_out, Fingerprint()]
     counter, matches = DropCounter(), _Matches(known, settings)
     for batch in _stream(read, stages, [FindOverlap(known, settings.distance)], settings, "Reading training", counter):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcs.errors import UserError
+from mmcs.stream.source_options import add_reading
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,10 +67,7 @@ def register(actions: Any) -> None:
     parser.add_argument(
         "--exclude", action="append", default=[], metavar="LIST", help="what training leaves out already; repeatable"
     )
-    parser.add_argument("--caption", metavar="FIELD", help="where TRAIN's captions stand, as in data.train_shards")
-    parser.add_argument(
-        "--text-language", default="en", metavar="TAG", help="of TRAIN's .txt, as data.text_language (default: en)"
-    )
+    add_reading(parser, "TRAIN")
     parser.add_argument(
         "--num-workers", type=int, default=2, metavar="N", help="processes that read and decode (default: %(default)s)"
     )
@@ -84,13 +82,13 @@ def run(args: argparse.Namespace) -> None:
     from mmcs.prepare.overlap import find_overlap
     from mmcs.prepare.overlap_list import check_list, write_list
     from mmcs.prepare.overlap_result import Settings
+    from mmcs.stream.source_options import reading_of
 
     settings = Settings(
         distance=args.distance,
         min_words=args.min_words,
         groups=args.groups,
-        caption=args.caption,
-        text_language=args.text_language,
+        reading=reading_of(args),
         exclude=tuple(args.exclude),
         num_workers=args.num_workers,
     )

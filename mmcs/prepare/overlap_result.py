@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mmcs.errors import UserError
 from mmcs.prepare.hash_index import MOST
 from mmcs.prepare.overlap_find import CAPTION, FILE, GROUP, KINDS, PICTURE
 from mmcs.stream.drops import DropCounter
+from mmcs.stream.sources import Reading
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Settings:
         distance: bits of 64 in which the hashes of the same picture may differ.
         min_words: a caption of fewer says what many pictures show: it is reported, and left alone.
         groups: training samples of a suite's group are listed, too.
-        caption, text_language: of the training shards, as ``Shard`` and ``ParseSample`` take them.
+        reading: how the training shards are read; the pictures of suites have the same extensions.
         exclude: lists of what training leaves out already (``LeaveOut``).
         num_workers: processes that read and decode.
 
@@ -31,8 +32,7 @@ class Settings:
     distance: int = 10
     min_words: int = 5
     groups: bool = False
-    caption: str | None = None
-    text_language: str = "en"
+    reading: Reading = field(default_factory=Reading)
     exclude: tuple[str, ...] = ()
     num_workers: int = 2
 
@@ -131,9 +131,10 @@ class Overlap:
 
     def as_dict(self) -> dict[str, Any]:
         """The audit as JSON has it, with every pair and every caption in both."""
+        settings = asdict(self.settings)
         return {
             "train": {"shards": self.train, "samples": self.samples, "dropped": dict(self.dropped.by_cause)},
-            "settings": asdict(self.settings),
+            "settings": {**settings, **settings.pop("reading")},
             "suites": {
                 suite.name: {
                     "shards": suite.shards,

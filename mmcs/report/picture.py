@@ -9,11 +9,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from mmcs.common.language_tags import find_language
 from mmcs.evaluation.pictures import Pictures as ShardPictures
 from mmcs.evaluation.ranking import TASKS
 from mmcs.prepare.images import ImageError, decode, is_svg, open_image, render_svg
 from mmcs.report.runs import Run
-from mmcs.stream.sources import expand
+from mmcs.stream.sources import Reading
 
 Pictures = Callable[[str], "bytes | None"]  # image id → an encoded image, None where there is none
 
@@ -40,8 +41,9 @@ class EvaluatedPictures:
 
     def __call__(self, image_id: str) -> bytes | None:
         language, text = self.asked.get(image_id, ("", ""))
-        captions = self.pictures.captions(image_id).get(language, ())
-        if text not in (" ".join(caption.split()) for caption in captions):  # as queries are written
+        captions = self.pictures.captions(image_id)
+        own = captions.get(find_language(language, captions) or "", ())
+        if text not in (" ".join(caption.split()) for caption in own):  # as queries are written
             self.changed.add(image_id)
             return None
         return self.pictures(image_id)
@@ -50,14 +52,15 @@ class EvaluatedPictures:
 def pictures_of(suite: str, split: str, runs: Sequence[Run]) -> EvaluatedPictures | None:
     """The pictures of a suite out of the shards that one of the runs was evaluated on; None where these are not here."""
     for run in runs:
-        shards = run.results.get("suites", {}).get(suite, {}).get("shards", ())
+        about = run.results.get("suites", {}).get(suite, {})
+        shards = about.get("shards", ())
         if shards and all(Path(shard).is_file() for shard in shards):
             asked: dict[str, tuple[str, str]] = {}
             for (*place, language, task), queries in run.queries.items():
                 if (*place, task) == (suite, split, TASKS[0]):
                     for name, text in zip(queries.ids, queries.texts, strict=True):
                         asked.setdefault(name.rpartition("#")[0], (language, text))
-            return EvaluatedPictures(ShardPictures(expand(shards)), asked)
+            return EvaluatedPictures(ShardPictures(Reading(**about.get("reading", {})).expand(shards)), asked)
     return None
 
 

@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 import simplejpeg
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from mmcs.common.image_formats import image_formats, unidentified
+from mmcs.common.library_error import words_of
 from mmcs.errors import UserError
 from mmcs.stream.drops import BadSample
-from mmcs.stream.read import IMAGE_EXTENSIONS
+from mmcs.stream.tar import IMAGE_EXTENSIONS
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # no other decoder of PIL is ever run on what comes in
 _JPEG = b"\xff\xd8\xff"
 _JPEG_FAST = ("YCbCr", "RGB", "Gray")
 #: Encoders write about ten scans of a progressive JPEG. Each is a pass over all pixels, however few bytes it takes.
@@ -34,13 +35,14 @@ def image_file(sample: dict[str, Any]) -> bytes:
     """The encoded image among a sample's "files".
 
     Raises:
-        BadSample: "no image".
+        BadSample: "no image"; the detail names the files that there are.
     """
     files = sample["files"]
-    content = next((files[extension] for extension in IMAGE_EXTENSIONS if extension in files), None)
-    if content is None:
-        raise BadSample("no image")
-    return content
+    image = getattr(files, "image", None) or next((name for name in IMAGE_EXTENSIONS if name in files), None)
+    if image is None:
+        names = ", ".join(f".{name}" for name in getattr(files, "names", files))
+        raise BadSample("no image", f"its files are {names or 'none'}")
+    return files[image]
 
 
 class DecodeImage:
@@ -116,25 +118,29 @@ class DecodeImage:
                 self.check_size(width, height, scans)
                 if colours in _JPEG_FAST:
                     return simplejpeg.decode_jpeg(content, "RGB")
-            except ValueError:
+            except BadSample:
+                raise
+            except Exception:
                 pass  # slightly damaged, or of a kind that only PIL reads: its verdict counts, as in open_clip
         return self._decode_any(content, scans)
 
     def _decode_any(self, content: bytes, scans: int) -> np.ndarray:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is checked right below
-                image = Image.open(io.BytesIO(content), formats=_FORMATS)
-            self.check_size(*image.size, scans)
-            if image.mode.startswith("I"):
-                return np.repeat(_eight_bits(np.asarray(image))[:, :, None], 3, axis=2)
-            return np.array(image.convert("RGB"))
+                warnings.simplefilter("ignore")  # the limit is checked right below, and what PIL repairs is no news
+                with Image.open(io.BytesIO(content), formats=image_formats()) as image:
+                    self.check_size(*image.size, scans)
+                    if image.mode.startswith("I"):
+                        return np.repeat(_eight_bits(np.asarray(image))[:, :, None], 3, axis=2)
+                    return np.array(image.convert("RGB"))
         except Image.DecompressionBombError as error:
-            raise BadSample("image too large", str(error)) from None
+            raise BadSample("image too large", words_of(error)) from None
         except BadSample:
             raise
+        except UnidentifiedImageError:
+            raise BadSample("undecodable image", unidentified(content)) from None
         except Exception as error:  # PIL's decoders raise nearly anything on damaged files
-            raise BadSample("undecodable image", f"{type(error).__name__}: {error}") from error
+            raise BadSample("undecodable image", words_of(error)) from error
 
     def check_size(self, width: int, height: int, scans: int) -> None:
         """Raises BadSample ("image too large") for what is not decoded; ``scans`` as ``jpeg_scans`` counts them."""

@@ -14,6 +14,8 @@ from mmcs.errors import DataError
 
 #: Left out on purpose: counted and shown, but no fault of the data.
 EXCLUDED = "excluded"
+#: Captions under a key that is no language: the sample is used without them.
+NO_LANGUAGE = "no language"
 #: Every cause for which a sample can be dropped; metrics are named after them.
 CAUSES = (
     "missing",  # sizes.json promises it, the shard does not hold it
@@ -22,10 +24,12 @@ CAUSES = (
     "not an archive",
     "damaged archive",  # a member's header is broken: what follows it cannot be found
     "truncated archive",
+    "bytes after the end",  # of the archive, and no further archive
     "archive in archive",
     "unsafe name",  # absolute, with "..", control characters or the like
     "not a plain file",  # a link, a device, a pipe: never followed
     "duplicate key",
+    "dots in file names",  # a key ends at the first dot, so that several files have one key
     "file too large",
     "no image",
     "undecodable image",
@@ -36,8 +40,20 @@ CAUSES = (
     "empty caption",
     "caption too long",
     EXCLUDED,
+    NO_LANGUAGE,
 )
 
+#: What a user can do about a cause, where the cause does not say it.
+HINTS = {
+    "not an archive": "shards are uncompressed *.tar files",
+    "bytes after the end": "the file is a tar and something else; make it anew",
+    "duplicate key": "of files with one name the first counts",
+    "dots in file names": "the key of a sample ends at the first dot of a file name; rename the files",
+    "no image": "data.image_extensions (--image-extensions) names the extensions of pictures",
+    "no caption": "caption of a source in data.train_shards (--caption) names a key of the .json or a file",
+    NO_LANGUAGE: "caption: captions.KEY of a source reads them",
+}
+_NO_FAULT = (EXCLUDED, NO_LANGUAGE)
 #: Before that many samples are seen, a share says little: a run is not stopped for its first bad sample.
 FEWEST_TO_JUDGE = 100
 #: Keys that are kept of each cause and shard, and how much of a text is shown.
@@ -75,6 +91,8 @@ class Drop(NamedTuple):
 class DropCounter:
     """Counts what the batches say was dropped, by cause and by shard (``batch["dropped"]``, see ``StreamLoader``).
 
+    Captions under ``NO_LANGUAGE`` are counted by cause, and their samples among those that came.
+
     Attributes:
         seen: samples that came or should have come; seen_by_shard: the same by shard.
         by_cause: how many were dropped, excluded ones too.
@@ -97,7 +115,7 @@ class DropCounter:
     @property
     def dropped(self) -> int:
         """How many were unusable; excluded ones are not among them."""
-        return self.by_cause.total() - self.by_cause[EXCLUDED]
+        return _unusable(self.by_cause)
 
     def add(self, batch: Mapping[str, Any]) -> None:
         """Counts one batch: the samples that it holds and those that were dropped from it."""
@@ -105,8 +123,9 @@ class DropCounter:
         if "shard" in batch:
             self.seen_by_shard.update(map("/".join, zip(batch["source"], batch["shard"], strict=True)))
         for cause, shard, key, *detail in batch["dropped"]:
-            self.seen += 1
-            self.seen_by_shard[shard] += 1
+            if cause != NO_LANGUAGE:
+                self.seen += 1
+                self.seen_by_shard[shard] += 1
             short = Drop(cause, shard, key[:_LONGEST], *(text[:_LONGEST] for text in detail))
             self._count(cause, shard, 1, [short])
 
@@ -150,11 +169,14 @@ class DropCounter:
         if not dropped or (judged < FEWEST_TO_JUDGE and not final) or dropped <= max_bad_share * judged:
             return
         shard = self.worst(max_bad_share)[0]
-        cause = max((cause for cause in self._counts[shard] if cause != EXCLUDED), key=self._counts[shard].__getitem__)
+        cause = max(
+            (cause for cause in self._counts[shard] if cause not in _NO_FAULT), key=self._counts[shard].__getitem__
+        )
         raise DataError(
             f"{self.summary()}, more than the allowed share of {max_bad_share:.1%}; the worst shard is "
             f"{printable(shard)} ({self._bad(shard):,} of {self._judged(shard):,} dropped, such as "
-            f"{self._examples[shard, cause][0]}). Mend the data or raise data.max_bad_share."
+            f"{self._examples[shard, cause][0]}{f'; {HINTS[cause]}' if cause in HINTS else ''}). Mend the data or raise "
+            "data.max_bad_share."
         )
 
     def worst(self, allowed: float = 0.0, most: int = 1) -> list[str]:
@@ -198,19 +220,27 @@ class DropCounter:
         """One line for people: ``3 of 953 samples dropped (0.3%): 2 no caption, 1 undecodable image``."""
         dropped, judged, excluded = self.dropped, self._judged(), self.by_cause[EXCLUDED]
         left_out = f"; {excluded:,} more excluded" if excluded else ""
+        ignored = self.by_cause[NO_LANGUAGE]
+        left_out += f"; captions under {ignored:,} keys that are no language ignored" if ignored else ""
         if not dropped:
             return f"none of {judged:,} samples dropped{left_out}"
-        causes = ", ".join(f"{count:,} {cause}" for cause, count in self.by_cause.most_common() if cause != EXCLUDED)
+        causes = ", ".join(
+            f"{count:,} {cause}" for cause, count in self.by_cause.most_common() if cause not in _NO_FAULT
+        )
         return f"{dropped:,} of {judged:,} samples dropped ({dropped / judged:.1%}): {causes}{left_out}"
 
     def _bad(self, shard: str) -> int:
-        return self._counts[shard].total() - self._counts[shard][EXCLUDED]
+        return _unusable(self._counts[shard])
 
     def _judged(self, shard: str | None = None) -> int:
         """Samples seen that were not excluded, of one shard or all."""
         if shard is None:
             return self.seen - self.by_cause[EXCLUDED]
         return self.seen_by_shard[shard] - self._counts[shard][EXCLUDED]
+
+
+def _unusable(by_cause: Counter[str]) -> int:
+    return by_cause.total() - sum(by_cause[cause] for cause in _NO_FAULT)
 
 
 def printable(text: str) -> str:

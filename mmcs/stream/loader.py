@@ -49,7 +49,7 @@ class StreamLoader:
 
     Args:
         shards: see ``sources.expand``.
-        sizes: samples per shard, see ``sources.sizes``.
+        sizes: samples per shard, see ``shard_sizes.sizes``.
         stages: sample → sample, run in this order. The first gets "position", "epoch", "origin" (the Shard),
             "ordinal" (number in the shard) and "promised" (the shard's size): ``ReadSample``.
         batch_size: per rank.

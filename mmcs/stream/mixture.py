@@ -17,9 +17,10 @@ import numpy as np
 from mmcs.errors import DataError, UserError
 from mmcs.stream.order import EpochOrder, Place, Shuffle, Spot
 from mmcs.stream.remote import Access
-from mmcs.stream.sources import Shard, expand, known_sizes, sizes
+from mmcs.stream.shard_sizes import known_sizes, sizes
+from mmcs.stream.sources import Reading, Shard
 
-_KEYS = ("shards", "weight", "caption")
+_KEYS = ("shards", "weight", "caption", "caption_lines")
 Given = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
 
 
@@ -145,12 +146,16 @@ class Data:
     mixture: Mixture | None
 
 
-def open_sources(given: Given, access: Access | None = None) -> list[tuple[list[Shard], Fraction | None]]:
-    """The shards and weight of each source that ``data.train_shards`` names.
+def open_sources(
+    given: Given, access: Access | None = None, images: Sequence[str] | None = None, where: str = "data.train_shards"
+) -> list[tuple[list[Shard], Fraction | None]]:
+    """The shards and weight of each source that ``data.train_shards``, or the key ``where``, names.
 
     Args:
         given: what ``expand`` takes: one source. Or a list in which a source is a mapping of ``shards`` (what ``expand``
-            takes), ``weight`` (its share of the samples, over that of the others) and ``caption`` (see ``Shard``).
+            takes), ``weight`` (its share of the samples, over that of the others), ``caption`` and ``caption_lines`` (see
+            ``Shard``).
+        images: extensions of pictures, the preferred first; None: the usual ones.
 
     Raises:
         UserError: shards that do not exist, an unknown key, some weights missing or one that is no positive number.
@@ -158,25 +163,31 @@ def open_sources(given: Given, access: Access | None = None) -> list[tuple[list[
     listed = [given] if isinstance(given, str | Mapping) else list(given)
     plain = [entry for entry in listed if isinstance(entry, str)]
     if len(plain) == len(listed):
-        return [(expand(plain, access), None)]
-    entries = [{"shards": entry} if isinstance(entry, str) else dict(entry) for entry in listed]
+        return [(Reading(images=images).expand(plain, access), None)]
+    entries: list[dict[str, Any]] = [{"shards": entry} if isinstance(entry, str) else dict(entry) for entry in listed]
     for entry in entries:
         unknown = [key for key in entry if key not in _KEYS]
         if unknown or "shards" not in entry:
             what = f"unknown key {unknown[0]!r}" if unknown else f"no 'shards' in {entry}"
-            raise UserError(f"data.train_shards: {what}; a source is {{{', '.join(_KEYS)}}}, only shards is a must.")
-    weights = [_weight(entry.get("weight")) for entry in entries]
+            raise UserError(f"{where}: {what}; a source is {{{', '.join(_KEYS)}}}, only shards is a must.")
+    weights = [_weight(entry.get("weight"), where) for entry in entries]
     if None in weights and any(weights):
         without = entries[weights.index(None)]["shards"]
-        raise UserError(f"data.train_shards: {without} has no weight, others have; weigh all sources or none.")
+        raise UserError(f"{where}: {without} has no weight, others have; weigh all sources or none.")
     named = [
-        [replace(shard, caption=entry.get("caption")) for shard in expand(entry["shards"], access)] for entry in entries
+        Reading(entry.get("caption"), entry.get("caption_lines", False), images).expand(entry["shards"], access)
+        for entry in entries
     ]
     return list(zip(_told_apart(named), weights, strict=True))
 
 
 def open_data(
-    given: Given, samples_per_epoch: int | None = None, access: Access | None = None, *, counted: bool = False
+    given: Given,
+    samples_per_epoch: int | None = None,
+    access: Access | None = None,
+    *,
+    counted: bool = False,
+    images: Sequence[str] | None = None,
 ) -> Data:
     """What ``data.train_shards`` and ``data.samples_per_epoch`` describe.
 
@@ -187,13 +198,14 @@ def open_data(
 
     Args:
         counted: count unknown sizes in any case.
+        images: see ``open_sources``.
 
     Raises:
         UserError: as ``open_sources``; a ``samples_per_epoch`` that is no positive number. DataError: no sample at all.
     """
     if samples_per_epoch is not None and (type(samples_per_epoch) is not int or samples_per_epoch < 1):
         raise UserError(f"data.samples_per_epoch is a number of samples, at least 1; got {samples_per_epoch!r}.")
-    sources = open_sources(given, access)
+    sources = open_sources(given, access, images)
     weighed = any(weight is not None for _, weight in sources)
     shards = [shard for own, _ in sources for shard in own]
     if not weighed and samples_per_epoch is None:
@@ -223,11 +235,11 @@ def _some(found: list[int], given: Given) -> list[int]:
     return found
 
 
-def _weight(value: Any) -> Fraction | None:
+def _weight(value: Any, where: str) -> Fraction | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise UserError(f"data.train_shards: a weight is a number above 0; got {value!r}.")
+        raise UserError(f"{where}: a weight is a number above 0; got {value!r}.")
     return Fraction(str(value))
 
 

@@ -127,8 +127,9 @@ class Prepare:
                 dropped.append(Drop(bad.cause, shard, before.get("key", key), bad.detail))
                 return None
             finally:
-                dropped += [Drop("not in sizes.json", shard, beyond) for beyond in before.pop("surplus", ())]
+                dropped += before.pop("surplus", ())
             key = sample.get("key", key)
+            dropped += [Drop(cause, shard, key, detail) for cause, detail in sample.pop("noted", ())]
         return sample | place
 
     def _note(self, what: str) -> None:

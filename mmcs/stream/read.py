@@ -12,17 +12,29 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mmcs.stream.drops import BadSample
+from mmcs.stream.drops import BadSample, Drop
 from mmcs.stream.order import Shuffle
 from mmcs.stream.remote import Access, Fetcher
 from mmcs.stream.sources import Shard
-from mmcs.stream.tar import ShardIndex, index_shard
+from mmcs.stream.tar import DOTS, IMAGE_EXTENSIONS, TEXT_EXTENSIONS, ShardIndex, index_shard
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
-TEXT_EXTENSIONS = ("txt", "json")
 #: Bounds of what is held open at a time, per worker: about 100 MB of indices, and a tenth of the usual file limit.
 _MOST_INDEXED = 1_000_000
 _MOST_OPEN = 100
+
+
+class Files(dict[str, bytes]):
+    """The files of a sample that were read, by extension.
+
+    Attributes:
+        image: the extension of its picture; None: it has none, or none was asked for.
+        names: the extensions of all files that the sample has.
+    """
+
+    def __init__(self, image: str | None, names: Sequence[str]) -> None:
+        super().__init__()
+        self.image = image
+        self.names = names
 
 
 class _Open:
@@ -41,13 +53,14 @@ class _Open:
 class ReadSample:
     """Sample stage: ``origin`` (Shard), ``ordinal``, ``promised`` (the shard's size) → identity and raw files.
 
-    Sets "source", "shard", "key", "identity" (source/shard/key), "files": {extension: bytes}, and "caption_field" where the
-    source has one. When the last promised sample of a shard is read and more follow, "surplus" holds the keys of those
-    that no position reaches.
+    Sets "source", "shard", "key", "identity" (source/shard/key), "files" (``Files``: of several pictures the preferred one),
+    and "caption_field" and "caption_lines" where the shard has them. With the last sample of a shard, "surplus" holds a
+    ``Drop`` for each sample that no position reaches.
 
     Args:
         access: how shards that lie elsewhere are reached.
-        extensions: the files to read, by extension; without the image ones no image is touched.
+        extensions: the files to read, by extension, the preferred picture first; without the image ones no image is
+            touched. A shard's own ``images`` come in the place of the image ones.
         reach: a lane that has read so many samples since it touched a shard is done with it (``Shuffle.reach``).
         largest_image, largest_text: bytes; a larger file is not read.
 
@@ -67,8 +80,9 @@ class ReadSample:
         largest_image: int = 64 << 20,
         largest_text: int = 4 << 20,
     ) -> None:
-        self._limits = {name: largest_text if name in TEXT_EXTENSIONS else largest_image for name in extensions}
-        self._largest_text = largest_text
+        self._texts = tuple(name for name in extensions if name in TEXT_EXTENSIONS)
+        self._images = tuple(name for name in extensions if name not in TEXT_EXTENSIONS)
+        self._largest_text, self._largest_image = largest_text, largest_image
         self._access = access or Access()
         self._reach = reach
         self._forget()
@@ -85,20 +99,37 @@ class ReadSample:
             held.last_read[lane] = self._reads[lane]
             if shard.estimated and len(index):  # no matter how many it was taken to hold: pass for pass all are read
                 number = (sample["pass"] * promised + number) % len(index)
-            elif number == promised - 1 and len(index) > promised:
-                sample["surplus"] = index.keys[promised:]
+                promised = len(index)
+            if number == promised - 1:
+                sample["surplus"] = self.surplus(shard, promised)
             if number >= len(index):
                 raise BadSample(index.ending or "missing", f"the shard holds {len(index)} of {promised}")
             sample["key"] = index.keys[number]
             sample["identity"] = f"{shard.label}/{sample['key']}"
-            if number in index.damage:
-                raise BadSample(index.damage[number], index.details.get(number, ""))
-            sample["files"] = self._files(held, number, shard.caption)
+            cause = index.damage.get(number)
+            if cause is not None and not (cause == DOTS and self._wants_dots(shard)):
+                raise BadSample(cause, index.details.get(number, ""))
+            sample["files"] = self._files(held, number, shard)
         except OSError as error:
             raise BadSample("unreadable archive", str(error)) from error
         if shard.caption is not None:
             sample["caption_field"] = shard.caption
+        if shard.caption_lines:
+            sample["caption_lines"] = True
         return sample
+
+    def surplus(self, shard: Shard, promised: int) -> list[Drop]:
+        """The samples of a shard that no position reaches where it was taken to hold ``promised``.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        index = self._held(shard).index
+        found = [
+            Drop(index.damage.get(number, "not in sizes.json"), shard.label, key, index.details.get(number, ""))
+            for number, key in enumerate(index.keys[promised:], promised)
+        ]
+        return found + [Drop(DOTS, shard.label, *lost) for lost in index.lost if not self._wants_dots(shard)]
 
     def upcoming(self, samples: Iterable[dict[str, Any]]) -> None:
         """Begins to fetch the shards of samples that are read next, side by side and in the background."""
@@ -122,12 +153,15 @@ class ReadSample:
         """Bytes of a shard. Raises OSError as ``index`` does."""
         return os.fstat(self._held(shard).descriptor).st_size
 
-    def _files(self, held: _Open, number: int, caption: str | None) -> dict[str, bytes]:
-        files = {}
-        for extension, (offset, size) in held.index.members(number).items():
-            limit = self._largest_text if f".{extension}" == caption else self._limits.get(extension)
-            if limit is None:
+    def _files(self, held: _Open, number: int, shard: Shard) -> Files:
+        members = held.index.members(number)
+        image = next((name for name in self._images_of(shard) if name in members), None)
+        files = Files(image, list(members))
+        for extension, (offset, size) in members.items():
+            caption = f".{extension}" == shard.caption
+            if extension != image and not caption and extension not in self._texts:
                 continue
+            limit = self._largest_image if extension == image and not caption else self._largest_text
             if size > limit:
                 raise BadSample("file too large", f".{extension} has {size:,} bytes, more than {limit:,}")
             content = os.pread(held.descriptor, size, offset)
@@ -135,6 +169,13 @@ class ReadSample:
                 raise BadSample("truncated archive", f".{extension}")
             files[extension] = content
         return files
+
+    def _images_of(self, shard: Shard) -> Sequence[str]:
+        return shard.images if shard.images and self._images else self._images
+
+    def _wants_dots(self, shard: Shard) -> bool:
+        """Whether a picture or caption is named by an extension with a dot in it: then keys end at the first dot on purpose."""
+        return any("." in name for name in (*(shard.images or ()), (shard.caption or "")[1:]))
 
     def _held(self, shard: Shard) -> _Open:
         held = self._open.get(shard.path)
@@ -172,7 +213,7 @@ class ReadSample:
         self._epoch = -1
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("_limits", "_largest_text", "_access", "_reach")
+        kept = ("_texts", "_images", "_largest_text", "_largest_image", "_access", "_reach")
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -1,27 +1,41 @@
-"""Names of shards as users type them → the list of shards, and how many samples each holds.
+"""Names of shards as users type them → the list of shards.
 
-Nothing is read here but lists and the files that tell sizes, unless there are none: then the shards are counted.
+Nothing is read here but lists; how many samples each shard holds is in ``shard_sizes.py``.
 Called by ``mixture.py`` for the datamodules, and by commands that walk over shards.
 """
 
 from __future__ import annotations
 
 import glob
-import json
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from mmcs.errors import DataError, UserError
-from mmcs.progress import track
-from mmcs.stream.remote import Access, Fetcher, is_remote, listing, read_many
-from mmcs.stream.tar import index_shard
+from mmcs.stream.remote import Access, is_remote, listing, read_many
 
 _LIST = (".txt", ".list")
+#: What folders hold that are given in place of one with shards, and what to do with it.
+_NO_SHARDS = {
+    ".tar.gz": "shards are read uncompressed, unpack each with gunzip",
+    ".tgz": "shards are read uncompressed, unpack each with gunzip and name it *.tar",
+    ".tar.bz2": "shards are read uncompressed, unpack each with bunzip2",
+    ".tar.xz": "shards are read uncompressed, unpack each with unxz",
+    ".tar.zst": "shards are read uncompressed, unpack each with unzstd",
+    ".parquet": "img2dataset makes *.tar shards of Parquet files with URLs and captions",
+    ".arrow": "write its samples as *.tar shards first",
+    ".jsonl": "img2dataset makes *.tar shards of URLs and captions, 'mmcs data prepare table' of files and captions",
+    ".csv": "img2dataset makes *.tar shards of URLs and captions, 'mmcs data prepare table' of files and captions",
+    ".tsv": "img2dataset makes *.tar shards of URLs and captions, 'mmcs data prepare table' of files and captions",
+    ".jpg": "'mmcs data prepare table' makes shards of pictures and captions",
+    ".png": "'mmcs data prepare table' makes shards of pictures and captions",
+    ".zip": "unpack it first",
+}
 _TAR_NAME = re.compile(r"([^\s/'\"]+)[.]tar\b")
 
 
@@ -37,6 +51,8 @@ class Shard:
         path: absolute path, URL, or ``pipe:COMMAND``.
         caption: where its captions stand, other than in the ``.txt``: a key of the ``.json``, or, with a dot before it,
             a file's extension (``.alt``).
+        caption_lines: each line of the ``.txt``, or of what gives the captions in its place, is a caption of its own.
+        images: extensions of its pictures, the preferred first; None: ``tar.IMAGE_EXTENSIONS``.
         estimated: its size was not known when the order was made; see ``mixture.open_data``.
     """
 
@@ -44,12 +60,21 @@ class Shard:
     name: str
     path: str
     caption: str | None = None
+    caption_lines: bool = False
+    images: tuple[str, ...] | None = None
     estimated: bool = False
 
     @property
     def label(self) -> str:
         """``source/name``: a sample's identity without its key."""
         return f"{self.source}/{self.name}"
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What is not as usual in how its samples are read, by the names of ``Reading``."""
+        usual = Shard("", "", "")
+        names = ("caption", "caption_lines", "images")
+        return {name: value for name in names if (value := getattr(self, name)) != getattr(usual, name)}
 
     @property
     def folder(self) -> str:
@@ -91,43 +116,53 @@ def expand(
     return [Shard(names[_folder(path)], _name(path), path) for path in paths]
 
 
-def sizes(shards: Sequence[Shard], access: Access | None = None) -> list[int]:
-    """How many samples each shard holds: as ``known_sizes``, and those that nobody tells by counting.
+@dataclass(frozen=True)
+class Reading:
+    """How a source's samples are read.
 
-    Counting reads every header once and shows its progress on standard error. A ``sizes.json`` that promises too
-    many never stops the stream: what is not there is dropped and counted as "missing".
-
-    Raises:
-        DataError: as ``known_sizes``, or a shard that cannot be fetched to be counted.
-    """
-    known = known_sizes(shards, access)
-    counted = iter(
-        _count([shard.path for shard, size in zip(shards, known, strict=True) if size is None], access or Access())
-    )
-    return [next(counted) if size is None else size for size in known]
-
-
-def known_sizes(shards: Sequence[Shard], access: Access | None = None) -> list[int | None]:
-    """Samples per shard, from the ``sizes.json`` beside it ({file name: count}), else from img2dataset's
-    ``SHARD_stats.json``; None where there is neither.
+    Attributes:
+        caption, caption_lines: as ``Shard`` has them.
+        images: extensions of the pictures, the preferred first; None: the usual ones.
+        text_language: of the ``.txt``, or of what ``caption`` names.
 
     Raises:
-        DataError: a ``sizes.json`` that is not an object of counts.
+        UserError: a value that makes no sense.
     """
-    access = access or Access()
-    piped = [shard.path.startswith("pipe:") for shard in shards]
-    folders = [shard.folder for shard in shards]
-    listed = {
-        folder: _read_sizes(f"{folder}/sizes.json", access)
-        for folder, is_pipe in dict(zip(folders, piped, strict=True)).items()
-        if not is_pipe
-    }
-    known = [listed.get(folder, {}).get(f"{shard.name}.tar") for folder, shard in zip(folders, shards, strict=True)]
-    unknown = [number for number, size in enumerate(known) if size is None and not piped[number]]
-    stats = read_all([f"{folders[number]}/{shards[number].name}_stats.json" for number in unknown], access)
-    for number, content in zip(unknown, stats, strict=True):
-        known[number] = _successes(content)
-    return known
+
+    caption: str | None = None
+    caption_lines: bool = False
+    images: Sequence[str] | None = None
+    text_language: str = "en"
+
+    def __post_init__(self) -> None:
+        if self.caption is not None and (not isinstance(self.caption, str) or not self.caption.strip(". ")):
+            raise UserError(
+                f"caption names a key of the .json (text, captions.blip2) or a file (.cap); got {self.caption!r}."
+            )
+        if not isinstance(self.caption_lines, bool):
+            raise UserError(f"caption_lines is true or false; got {self.caption_lines!r}.")
+        object.__setattr__(self, "images", _extensions(self.images))
+
+    def expand(
+        self, shards: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], access: Access | None = None
+    ) -> list[Shard]:
+        """The shards that ``expand`` finds, to be read this way."""
+        images = None if self.images is None else tuple(self.images)
+        return [
+            replace(shard, caption=self.caption, caption_lines=self.caption_lines, images=images)
+            for shard in expand(shards, access)
+        ]
+
+
+def _extensions(given: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Extensions of pictures as ``Shard`` has them, of what a user gives (``.IMG``, ``input.jpg``)."""
+    if given is None:
+        return None
+    named = [given] if isinstance(given, str) else list(given)
+    found = tuple(name.strip().lower().lstrip(".") if isinstance(name, str) else "" for name in named)
+    if not found or not all(re.fullmatch(r"[^/\s]+", name) for name in found):
+        raise UserError(f"data.image_extensions is a list such as [jpg, input.jpg, img]; got {given!r}.")
+    return found
 
 
 def _pieces(text: str) -> list[str]:
@@ -231,9 +266,19 @@ def _existing(text: str) -> list[Path] | None:
     tars = sorted(file for file in path.glob("*.tar") if not file.name.startswith(".") and file.is_file())
     if not tars:
         inner = sorted(folder.name for folder in path.iterdir() if folder.is_dir() and any(folder.glob("*.tar")))
-        hint = f"; did you mean one of its folders {', '.join(inner)}?" if inner else "."
+        hint = f"; did you mean one of its folders {', '.join(inner)}?" if inner else _instead(path)
         raise UserError(f"The folder {text} holds no *.tar{hint}")
     return tars
+
+
+def _instead(folder: Path) -> str:
+    """What a folder without shards holds, and what to do with it."""
+    endings = Counter("".join(file.suffixes[-2:]).lower() for file in folder.iterdir() if file.is_file())
+    for ending, todo in _NO_SHARDS.items():
+        number = sum(count for name, count in endings.items() if name.endswith(ending))
+        if number:
+            return f", but {number:,} *{ending}: {todo}."
+    return "."
 
 
 def _matching(pattern: str) -> list[Path]:
@@ -266,45 +311,3 @@ def _source_names(paths: Sequence[str]) -> dict[str, str]:
             name = f"{base}~{count}"
         names[folder] = name
     return names
-
-
-def _read_sizes(path: str, access: Access) -> dict[str, int]:
-    (data,) = read_all([path], access)
-    if data is None:
-        return {}
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
-        raise DataError(f"{path} is not JSON; remove it, and the shards are counted instead.") from None
-    if not isinstance(content, dict) or not all(type(size) is int and size >= 0 for size in content.values()):
-        raise DataError(f"{path} is not an object of {{file name: number of samples}}; remove it or write it anew.")
-    return content
-
-
-def _successes(stats: bytes | None) -> int | None:
-    """The number of samples by img2dataset's statistics of a shard."""
-    try:
-        content: Any = json.loads(stats or b"null")
-    except (ValueError, RecursionError):
-        return None  # not img2dataset's: the shard is counted
-    count = content.get("successes") if isinstance(content, dict) else None
-    return count if type(count) is int and count >= 0 else None
-
-
-def _count(paths: Sequence[str], access: Access) -> list[int]:
-    fetcher, counts = Fetcher(access), []
-    try:
-        for path in track(paths, "Counting samples (no sizes.json)"):
-            if not is_remote(path):
-                counts.append(len(index_shard(path)))
-                continue
-            descriptor = fetcher.open(path)
-            try:
-                counts.append(len(index_shard(descriptor)))
-            finally:
-                os.close(descriptor)
-    except OSError as error:
-        raise DataError(f"the samples could not be counted: {error}; write a sizes.json beside the shards.") from error
-    finally:
-        fetcher.close()
-    return counts

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from array import array
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -23,6 +24,15 @@ _META = re.compile(r"__[^/]*__/")
 _UNSAFE = re.compile(r"[\0-\x1f\x7f-\x9f\\]|^(?:/|[A-Za-z]:)|(?:^|/)[.][.](?:/|$)")
 _ARCHIVES = frozenset(("tar", "tgz", "tbz2", "txz", "zip", "gz", "bz2", "xz", "zst", "7z", "rar"))
 _REGULAR = b"07\0"
+#: Extensions of pictures, the preferred first, and of the files with captions.
+IMAGE_EXTENSIONS = (
+    *("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif", "jfif", "ppm", "pgm"),
+    *("svg", "jp2", "jxl"),  # read to be named as what they are
+)
+TEXT_EXTENSIONS = ("txt", "json")
+#: The cause for samples whose files have one key because of dots in their names.
+DOTS = "dots in file names"
+_PLAIN = frozenset((*IMAGE_EXTENSIONS, *TEXT_EXTENSIONS))
 
 
 class ShardIndex:
@@ -33,15 +43,23 @@ class ShardIndex:
         damage: the cause (one of ``drops.CAUSES``) by number of each sample that cannot be used.
         details: more about some of them, for people.
         ending: why the shard ends earlier than it should, if it does: the cause for samples that are not there.
+        lost: (key, detail) of samples that have no place, since their files lie under the key of another: cause ``DOTS``.
     """
 
     def __init__(
-        self, keys: list[str], damage: dict[int, str], details: dict[int, str], ending: str | None, members: _Members
+        self,
+        keys: list[str],
+        damage: dict[int, str],
+        details: dict[int, str],
+        ending: str | None,
+        lost: list[tuple[str, str]],
+        members: _Members,
     ) -> None:
         self.keys = keys
         self.damage = damage
         self.details = details
         self.ending = ending
+        self.lost = lost
         self._extensions = list(members.extensions)
         owner = np.frombuffer(members.owner, np.int64)
         by_sample = np.argsort(owner, kind="stable")
@@ -74,6 +92,9 @@ def index_shard(file: str | os.PathLike[str] | int) -> ShardIndex:
     (links, devices, pipes, sparse files). An unsafe name that is no sample's stands behind all samples, so that it
     takes no place that a ``sizes.json`` promises.
 
+    ``a.1.jpg``, ``a.1.txt``, ``a.2.jpg`` and ``a.2.txt`` are one sample of the key ``a`` for webdataset, though two are meant:
+    it is marked ``DOTS``, and each further one is in ``lost``.
+
     Raises:
         OSError: the file cannot be opened or read.
     """
@@ -94,6 +115,7 @@ class _Indexing:
         self.damage: dict[int, str] = {}
         self.details: dict[int, str] = {}
         self.strays: dict[str, None] = {}
+        self.lost: list[tuple[str, str]] = []
         self.newest: dict[str, int] = {}
         self.members = _Members()
 
@@ -109,9 +131,10 @@ class _Indexing:
         except Ends as end:
             ending = end.cause
             self._begin("", end.cause, end.detail)
+        self._find_dots()
         for stray in self.strays:
             self._begin(stray, "unsafe name")
-        return ShardIndex(self.keys, self.damage, self.details, ending, self.members)
+        return ShardIndex(self.keys, self.damage, self.details, ending, self.lost, self.members)
 
     def _add(self, raw: bytes, kind: bytes, offset: int, size: int) -> int | None:
         """Notes a file under its sample, and returns the sample's number; None where it is no sample's."""
@@ -137,6 +160,18 @@ class _Indexing:
             self.damage[number], self.details[number] = cause, f".{extension}"
         self.members.add(number, extension, offset, size)
         return number
+
+    def _find_dots(self) -> None:
+        """Marks the samples of which several are meant, or one of another key."""
+        for number, extensions in self.members.with_dots().items():
+            meant = _meant(extensions)
+            if not meant or number in self.damage:
+                continue
+            key = self.keys[number]
+            if not any(extension in _PLAIN for extension in extensions):
+                self.damage[number] = DOTS
+                self.details[number] = f"the first of {len(meant)} files with this key, {key}.{meant.pop(0)}"
+            self.lost += [(f"{key}.{name}", f"its key is {key}") for name in meant]
 
     def _begin(self, key: str, cause: str | None = None, detail: str = "") -> int:
         self.keys.append(key)
@@ -165,6 +200,41 @@ class _Members:
         self.extension.append(code)
         self.offset.append(offset)
         self.size.append(size)
+
+    def with_dots(self) -> dict[int, list[str]]:
+        """The extensions of each sample that has a picture with a further dot in its extension."""
+        names = list(self.extensions)
+        pictures = {code for name, code in self.extensions.items() if _picture(name.rpartition("."))}
+        if not pictures:
+            return {}
+        found: dict[int, list[str]] = {
+            owner: [] for owner, code in zip(self.owner, self.extension, strict=True) if code in pictures
+        }
+        for owner, code in zip(self.owner, self.extension, strict=True):
+            if owner in found:
+                found[owner].append(names[code])
+        return found
+
+
+def _picture(parts: tuple[str, str, str]) -> bool:
+    """Whether the parts around an extension's last dot, if it has one, are those of a picture."""
+    return bool(parts[1]) and parts[2] in IMAGE_EXTENSIONS
+
+
+def _meant(extensions: Iterable[str]) -> list[str]:
+    """What comes before the last dot where a picture and a caption share it: each names a sample that somebody meant.
+
+    Where a sample has files of its own without a further dot, a picture with a ``.json`` may be a mask with notes.
+    """
+    kinds: dict[str, set[str]] = {}
+    plain = False
+    for extension in extensions:
+        before, dot, last = extension.rpartition(".")
+        if dot:
+            kinds.setdefault(before, set()).add("image" if last in IMAGE_EXTENSIONS else last)
+        plain = plain or extension in _PLAIN
+    captions = {"txt"} if plain else {"txt", "json"}
+    return [before for before, found in kinds.items() if "image" in found and found & captions]
 
 
 def _judged(raw: bytes) -> tuple[str, str | None]:

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from zlib import adler32
 
+from mmcs.common.file_kind import LOOKED_AT, file_kind
+
 BLOCK = 512
 #: A long name or a pax header beyond this is an attack or damage; both are a few hundred bytes in practice.
 LARGEST_HEADER = 1 << 20
@@ -19,15 +21,8 @@ _MOST_DESCRIPTIONS = 16
 _CHUNK = 8192
 _NO_FILES = b"5DMNV"  # folders and GNU's notes
 _WITHOUT_DATA = b"123456"
-#: How files begin that are given in place of a tar.
-_BEGINNINGS = (
-    (b"\x1f\x8b", "it is compressed with gzip; unpack it first"),
-    (b"BZh", "it is compressed with bzip2; unpack it first"),
-    (b"\xfd7zXZ", "it is compressed with xz; unpack it first"),
-    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd; unpack it first"),
-    (b"PK\x03\x04", "it is a zip"),
-    (b"<", "it is a web page or another text"),
-)
+#: Of zero bytes behind an archive, read at a time.
+_MOST_ZEROS = 1 << 20
 
 
 class Ends(Exception):
@@ -40,7 +35,7 @@ class Ends(Exception):
 
 
 def walk(descriptor: int, length: int) -> Iterator[tuple[bytes, bytes, int, int]]:
-    """Yields (name, kind, offset, size) of everything but folders.
+    """Yields (name, kind, offset, size) of everything but folders, of concatenated archives, too (as ``tar -i`` reads them).
 
     Raises:
         Ends: damage, behind which nothing can be found.
@@ -49,17 +44,27 @@ def walk(descriptor: int, length: int) -> Iterator[tuple[bytes, bytes, int, int]
     position = files = descriptions = 0
     long_name: bytes | None = None
     long_size: int | None = None
+    ended = False
     if not length:
-        raise Ends("not an archive", "it is empty")
+        raise _no_archive(b"")
     while position < length:
         header = reader.read(position, BLOCK)
-        if len(header) < BLOCK:
-            raise Ends("truncated archive") if position else _no_archive(header)
-        if header.count(0) == BLOCK:  # the mark of the end
-            return
-        size = _number(header[124:136])
+        if not header.strip(b"\0") and (ended or len(header) == BLOCK):  # the end, unless another archive follows
+            position = reader.after_zeros(position, length)
+            ended, long_name, long_size, descriptions = True, None, None, 0
+            continue
+        size = _number(header[124:136]) if len(header) == BLOCK else None
         if size is None or not _checksum_fits(header):
-            raise Ends("damaged archive", f"at byte {position:,}") if position else _no_archive(header)
+            if not position:
+                raise _no_archive(reader.read(0, LOOKED_AT))
+            if ended:
+                raise Ends(
+                    "bytes after the end", f"{length - position:,} bytes after the end of the archive are no tar"
+                )
+            if len(header) < BLOCK:
+                raise Ends("truncated archive")
+            raise Ends("damaged archive", f"at byte {position:,}")
+        ended = False
         kind, data = header[156:157], position + BLOCK
         if kind in b"LKxXg":  # describes the member that follows
             descriptions += 1
@@ -104,9 +109,21 @@ class _Reader:
             self._chunk = os.pread(self._descriptor, max(size, _CHUNK), position)
         return self._chunk[begin : begin + size]
 
+    def after_zeros(self, position: int, length: int) -> int:
+        """The first block from ``position`` on that holds more than zeros, or the end of the file."""
+        size = BLOCK
+        while zeros := self.read(position, size):
+            other = len(zeros) - len(zeros.lstrip(b"\0"))
+            if other < len(zeros):
+                return position + other // BLOCK * BLOCK
+            position += len(zeros)
+            size = min(2 * size, _MOST_ZEROS)
+        return length
+
 
 def _no_archive(beginning: bytes) -> Ends:
-    return Ends("not an archive", next((what for mark, what in _BEGINNINGS if beginning.startswith(mark)), ""))
+    kind = file_kind(beginning)
+    return Ends("not an archive", "" if kind is None else f"it is {kind}")
 
 
 def _padded(size: int) -> int:

@@ -141,7 +141,9 @@ def test_a_damaged_entry_is_computed_anew_and_old_ones_make_room(world, tmp_path
         (["--suite", "S", "--translate-test", "L"], "needs a lexicon into English"),
         (["--suite", "S", "--translate-command", "apertium"], "is LANGUAGE=COMMAND"),
         (["--suite", "S", "--mixed-draw", "nowhere.tsv"], "there is no draw of languages"),
-        (["--suite", "S", "--languages", "xx"], "has captions in"),
+        (["--suite", "S", "--languages", "yo"], "has captions in"),
+        (["--suite", "S", "--languages", "en,xx"], "'xx' is not a language tag"),
+        (["--suite", "S", "--translate-command", "yo=cat"], "no suite has captions in yo"),
         (["--suite", "nowhere"], "nowhere"),
     ],
 )

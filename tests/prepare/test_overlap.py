@@ -24,6 +24,7 @@ from mmcs.prepare.overlap_list import check_list, write_list
 from mmcs.prepare.overlap_page import write_page
 from mmcs.prepare.overlap_result import Overlap, Pair, Settings
 from mmcs.stream.drops import BadSample
+from mmcs.stream.sources import Reading
 
 LONG = "Two old men play chess under a tree."
 
@@ -332,7 +333,7 @@ def test_the_list_leaves_nothing_behind(sets, tmp_path, world):
 def test_training_captions_may_stand_elsewhere_and_in_another_language(sets, tmp_path):
     texts = {"alt_text": "zwei ALTE Männer spielen Schach.", "captions": {"en": ["Chess in a park on a sunny day"]}}
     train = write(tmp_path / "alt" / "train" / "0.tar", {"a": (jpeg(drawing(80)), "Nothing.", texts)})
-    settings = Settings(num_workers=0, caption="alt_text", text_language="de")
+    settings = Settings(num_workers=0, reading=Reading(caption="alt_text", text_language="de"))
     overlap = find_overlap(train, {"one": sets[1]}, settings)
     assert overlap.captions == ["zwei ALTE Männer spielen Schach."] and not overlap.listed
     path = tmp_path / "exclude.txt"

@@ -18,7 +18,14 @@ def pictures() -> dict[str, list[bytes]]:
     """Good files of each kind, small."""
     image = Image.open(io.BytesIO(jpeg(3, 24, 20)))
     made: dict[str, list[bytes]] = {"jpg": [jpeg(seed, 24, 20) for seed in range(3)]}
-    for extension, form in (("png", "PNG"), ("webp", "WEBP"), ("gif", "GIF"), ("bmp", "BMP")):
+    for extension, form in (
+        ("png", "PNG"),
+        ("webp", "WEBP"),
+        ("gif", "GIF"),
+        ("bmp", "BMP"),
+        ("tif", "TIFF"),
+        ("avif", "AVIF"),
+    ):
         buffer = io.BytesIO()
         image.save(buffer, form)
         made[extension] = [buffer.getvalue()]

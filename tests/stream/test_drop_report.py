@@ -21,7 +21,8 @@ from mmcs.stream.loader import StreamLoader
 from mmcs.stream.order import Place, Shuffle
 from mmcs.stream.parse import ParseSample
 from mmcs.stream.read import ReadSample
-from mmcs.stream.sources import expand, sizes
+from mmcs.stream.shard_sizes import sizes
+from mmcs.stream.sources import expand
 
 
 class Still(LightningModule):

@@ -13,12 +13,14 @@ import stream_fuzz
 from stream_fuzz import Member
 
 from mmcs.stream.decode import DecodeImage
-from mmcs.stream.drops import CAUSES
+from mmcs.stream.drops import CAUSES, NO_LANGUAGE
 from mmcs.stream.loader import StreamLoader
 from mmcs.stream.order import Place, Shuffle
 from mmcs.stream.parse import ParseSample
 from mmcs.stream.read import IMAGE_EXTENSIONS, ReadSample
-from mmcs.stream.sources import expand, sizes
+from mmcs.stream.shard_sizes import sizes
+from mmcs.stream.sources import expand
+from mmcs.stream.tar import index_shard
 from mmcs.stream.transforms import eval_transform
 
 
@@ -37,9 +39,10 @@ def delivered(folder: Path) -> tuple[dict[str, dict[str, Any]], Counter[str], in
         for row, identity in enumerate(batch.get("identity", ())):
             assert identity not in samples
             samples[identity] = {name: batch[name][row] for name in ("captions", "image", "groups")}
-    assert len(samples) + causes.total() == sum(counts)
+    lost = sum(len(index_shard(shard.path).lost) for shard in shards)  # under the keys of others
+    assert len(samples) + causes.total() - causes[NO_LANGUAGE] == sum(counts) + lost
     assert causes.keys() <= set(CAUSES)
-    return samples, causes, sum(counts)
+    return samples, causes, sum(counts) + lost
 
 
 def expected(members: list[Member]) -> tuple[list[str], np.ndarray]:

@@ -23,7 +23,8 @@ from mmcs.stream.loader import StreamLoader
 from mmcs.stream.locked import LockedFeatures
 from mmcs.stream.read import ReadSample
 from mmcs.stream.remote import Access
-from mmcs.stream.sources import Shard, expand, sizes
+from mmcs.stream.shard_sizes import sizes
+from mmcs.stream.sources import Shard, expand
 from mmcs.stream.transforms import eval_transform
 
 COUNTS = (31, 1, 12)

@@ -174,7 +174,7 @@ def test_a_source_may_have_its_own_caption_field(tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"weigth": 2}, "unknown key 'weigth'; a source is {shards, weight, caption}"),
+        ({"weigth": 2}, "unknown key 'weigth'; a source is {shards, weight, caption, caption_lines}"),
         ({"weight": -1}, "a weight is a number above 0; got -1"),
         ({"weight": "2"}, "a weight is a number above 0; got '2'"),
         ({"weight": None}, "small/train has no weight, others have"),

@@ -17,7 +17,8 @@ from mmcs.stream.order import Shuffle
 from mmcs.stream.parse import ParseSample
 from mmcs.stream.read import ReadSample
 from mmcs.stream.remote import Access
-from mmcs.stream.sources import expand, sizes
+from mmcs.stream.shard_sizes import sizes
+from mmcs.stream.sources import expand
 
 IMPATIENT = Access(timeout=0.5, retries=12)
 

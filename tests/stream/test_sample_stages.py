@@ -20,7 +20,7 @@ from torchvision.transforms import v2
 from mmcs.errors import UserError
 from mmcs.stream.batch import Collate, empty_like, merge
 from mmcs.stream.decode import DecodeImage, jpeg_scans
-from mmcs.stream.drops import BadSample
+from mmcs.stream.drops import BadSample, Drop
 from mmcs.stream.flip import RandomFlip
 from mmcs.stream.parse import ParseSample
 from mmcs.stream.read import ReadSample
@@ -79,7 +79,8 @@ def test_what_cannot_be_read_says_why(tmp_path):
 def test_samples_that_sizes_json_does_not_promise_are_told(tmp_path):
     shard = shard_of(tmp_path / "0.tar", {"a.txt": b"", "b.txt": b"", "c.txt": b"", "d.txt": b""})
     assert "surplus" not in ReadSample()(place(shard, 0, 2))
-    assert ReadSample()(place(shard, 1, 2))["surplus"] == ["c", "d"]
+    beyond = ReadSample()(place(shard, 1, 2))["surplus"]
+    assert beyond == [Drop("not in sizes.json", "s/0", "c"), Drop("not in sizes.json", "s/0", "d")]
 
 
 def test_many_shards_do_not_pile_up_open_files(tmp_path):
@@ -123,7 +124,7 @@ def test_english_from_the_json_where_the_txt_has_none(record, text):
         ({"txt": b"x", "json": b'{"a": "\xff"}'}, "bad utf-8"),
         ({"txt": b"x", "json": b'{"a": '}, "bad json"),
         ({"txt": b"x", "json": b"[1]"}, "bad json"),
-        ({"txt": b"x", "json": b'{"captions": ["x"]}'}, "bad json"),
+        ({"txt": b"x", "json": b'{"captions": 3}'}, "bad json"),
         ({"txt": b"x", "json": b"[" * 100_000}, "bad json"),
         ({"txt": b"x", "json": b"9" * 10_000}, "bad json"),
     ],
@@ -285,7 +286,7 @@ def test_absurd_dimensions_cost_no_memory(form, side):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("form", ["TIFF", "ICO", "PPM", "TGA", "JPEG2000", "ICNS"])
+@pytest.mark.parametrize("form", ["ICO", "TGA", "JPEG2000", "ICNS", "PCX", "DDS"])
 def test_no_other_decoder_is_run(form, monkeypatch):
     data = encoded(COLOURS.resize((64, 64)), form)
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("decoded"))

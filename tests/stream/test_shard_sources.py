@@ -9,7 +9,8 @@ import pytest
 
 from mmcs.errors import DataError, UserError
 from mmcs.stream.remote import Access
-from mmcs.stream.sources import expand, known_sizes, sizes
+from mmcs.stream.shard_sizes import known_sizes, sizes
+from mmcs.stream.sources import expand
 
 
 def names(shards):

@@ -23,7 +23,8 @@ from mmcs.stream.loader import StreamLoader
 from mmcs.stream.order import EpochOrder, Place, Shuffle
 from mmcs.stream.parse import ParseSample
 from mmcs.stream.read import ReadSample
-from mmcs.stream.sources import expand, sizes
+from mmcs.stream.shard_sizes import sizes
+from mmcs.stream.sources import expand
 from mmcs.stream.transforms import train_transform
 
 TEXT = [ReadSample(extensions=["txt", "json"]), ParseSample()]

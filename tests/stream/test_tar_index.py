@@ -186,6 +186,100 @@ def test_random_damage_never_raises_nor_runs_on(make_shards):
             assert all(offset + size <= path.stat().st_size for offset, size in index.members(number).values())
 
 
+# ---------------------------------------------------------------- after the end
+
+
+def tar_of(tmp_path: Path, *names: str, form: int = tarfile.USTAR_FORMAT) -> bytes:
+    return write_tar(tmp_path / "part.tar", [(name, b"x") for name in names], form).read_bytes()
+
+
+@pytest.mark.parametrize("padding", [0, 512, 20_480, 3 << 20], ids=["none", "block", "record", "megabytes"])
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_concatenated_archives_are_read_on(tmp_path, form, padding):
+    """As ``tar -i`` does; an empty archive between them is nothing."""
+    names = ["0.txt", f"{LONG}/{'f' * 40}.txt", "2.txt"]
+    parts = [tar_of(tmp_path, name, form=form) for name in names]
+    path = tmp_path / "a.tar"
+    path.write_bytes(parts[0] + bytes(padding) + parts[1] + bytes(10_240) + parts[2] + bytes(padding))
+    index = index_shard(path)
+    assert index.keys == [name.removesuffix(".txt") for name in names]
+    assert (index.damage, index.ending) == ({}, None)
+    assert [files for _, files in contents(path)] == [{"txt": b"x"}] * 3
+
+
+def test_a_key_of_two_concatenated_archives_is_a_duplicate(tmp_path):
+    (tmp_path / "a.tar").write_bytes(tar_of(tmp_path, "0.txt") + tar_of(tmp_path, "0.txt", "1.txt"))
+    index = index_shard(tmp_path / "a.tar")
+    assert index.keys == ["0", "0", "1"] and index.damage == {1: "duplicate key"}
+
+
+@pytest.mark.parametrize("rest", [b"<html>", b"\0" * 700 + b"x" * 1000, b"\x1f\x8b" + b"z" * 5000, b"y" * 512])
+def test_bytes_after_the_end_that_are_no_tar_are_said(tmp_path, rest):
+    """Their number begins at the first block that holds something."""
+    (tmp_path / "a.tar").write_bytes(tar_of(tmp_path, "0.txt") + rest)
+    index = index_shard(tmp_path / "a.tar")
+    assert (index.keys, index.damage, index.ending) == (["0", ""], {1: "bytes after the end"}, "bytes after the end")
+    left = len(rest) - (len(rest) - len(rest.lstrip(b"\0"))) // 512 * 512
+    assert index.details[1] == f"{left:,} bytes after the end of the archive are no tar"
+
+
+def test_zeros_after_the_end_are_nothing(tmp_path):
+    for zeros in (0, 1, 511, 512, 100_000):
+        (tmp_path / "a.tar").write_bytes(tar_of(tmp_path, "0.txt") + bytes(zeros))
+        index = index_shard(tmp_path / "a.tar")
+        assert (index.keys, index.ending) == (["0"], None)
+
+
+def test_zeros_between_many_members_are_passed_in_small_steps(tmp_path, monkeypatch):
+    path = raw_tar(tmp_path / "a.tar", *[member(b"%d.txt" % number) + bytes(512) for number in range(300)])
+    read = 0
+    pread = os.pread
+
+    def counting(descriptor: int, size: int, offset: int) -> bytes:
+        nonlocal read
+        data = pread(descriptor, size, offset)
+        read += len(data)
+        return data
+
+    monkeypatch.setattr(os, "pread", counting)
+    assert len(index_shard(path)) == 300
+    assert read < 20 * path.stat().st_size
+
+
+# ---------------------------------------------------------------- dots in file names
+
+PHOTOS = [f"IMG_v1.{number}" for number in range(6)]
+
+
+@pytest.mark.parametrize("text", ["txt", "json"])
+def test_samples_that_share_a_key_because_of_dots_are_all_counted(tmp_path, text):
+    names = [name for photo in PHOTOS for name in (f"{photo}.jpg", f"{photo}.{text}")]
+    index = index_shard(write_tar(tmp_path / "a.tar", [(name, b"x") for name in ("0.jpg", "0.txt", *names)]))
+    assert index.keys == ["0", "IMG_v1"] and index.damage == {1: "dots in file names"}
+    assert [key for key, _ in index.lost] == PHOTOS[1:]
+
+
+def test_a_whole_sample_beside_dotted_names_stays(tmp_path):
+    names = ("IMG.jpg", "IMG.txt", "IMG.1.jpg", "IMG.1.txt", "IMG.final.2.JPG", "IMG.final.2.txt")
+    index = index_shard(write_tar(tmp_path / "a.tar", [(name, b"x") for name in names]))
+    assert (index.keys, index.damage) == (["IMG"], {})
+    assert [key for key, _ in index.lost] == ["IMG.1", "IMG.final.2"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("0.jpg", "0.txt", "0.mask.png", "0.mask.json"),
+        ("0.input.jpg", "0.outputs.txt"),
+        ("0.left.jpg", "0.right.jpg", "0.txt"),
+        ("0.jpg", "0.seg.png", "0.en.txt", "0.de.txt"),
+    ],
+)
+def test_several_files_of_one_sample_are_not_several_samples(tmp_path, names):
+    index = index_shard(write_tar(tmp_path / "a.tar", [(name, b"x") for name in names]))
+    assert (index.keys, index.damage, index.lost) == (["0"], {}, [])
+
+
 # ---------------------------------------------------------------- names
 
 

@@ -14,7 +14,7 @@ from mmcs.stream.loader import StreamLoader
 from mmcs.stream.order import Place
 from mmcs.stream.parse import ParseSample
 from mmcs.stream.read import ReadSample
-from mmcs.stream.sources import sizes
+from mmcs.stream.shard_sizes import sizes
 
 
 class Die:
