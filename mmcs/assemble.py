@@ -31,6 +31,7 @@ from mmcs.losses.contrastive import ContrastiveLoss
 from mmcs.metrics_file import MetricsFile
 from mmcs.model.build import build_towers
 from mmcs.model.module import ContrastiveModule, number_of_chunks
+from mmcs.model.random_weights import warn_of_random_weights
 from mmcs.model.sharded import check_precision
 from mmcs.model.teacher import Teacher
 from mmcs.model.towers import Towers
@@ -166,6 +167,7 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
     module = _module(towers, captions, config, trainer.world_size)
     if trainer.is_global_zero:
         write_config(config, folder)
+        warn_of_random_weights(towers, command="mmcs-train")
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision(config["float32_matmul_precision"])
     untouched = {name: value.detach().clone() for name, value in towers.trainable_state_dict().items()}

@@ -124,6 +124,7 @@ def run(args: argparse.Namespace) -> None:
     from mmcs.evaluation.suites import open_suites
     from mmcs.files import cache_folder
     from mmcs.model.checkpoint import load_model
+    from mmcs.model.random_weights import warn_of_random_weights
     from mmcs.stream.source_options import reading_of
 
     protocols = [check_protocol(name) for name in args.protocol or ()] or None
@@ -141,6 +142,7 @@ def run(args: argparse.Namespace) -> None:
     beir = _open_beir(args, patterns)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     loaded = load_model(args.model, args.pretrained)
+    warn_of_random_weights(loaded.towers, trained=loaded.config is not None)
     config = loaded.config or {"model": {"name": args.model, "pretrained": args.pretrained}}
     rows = evaluate(
         loaded.towers.to(device),

@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> None:
     from mmcs.common.language_tags import language_tag
     from mmcs.evaluation.embed import Wanted, embed_shards
     from mmcs.model.checkpoint import load_model
+    from mmcs.model.random_weights import warn_of_random_weights
     from mmcs.stream.sources import expand
 
     wanted = Wanted(
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> None:
         queries=None if args.queries is None else read_queries(args.queries),
     )
     loaded = load_model(args.model, args.pretrained)
+    warn_of_random_weights(loaded.towers, trained=loaded.config is not None)
     towers = loaded.towers.to(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         manifest = embed_shards(

@@ -24,6 +24,7 @@ from mmcs.evaluation.rows import Row
 from mmcs.evaluation.setting import Setting
 from mmcs.evaluation.suites import Suite, seen_of_suites
 from mmcs.evaluation.trec import write_ranking
+from mmcs.model.random_weights import random_note, random_towers
 from mmcs.model.towers import Towers
 from mmcs.progress import track
 
@@ -88,6 +89,8 @@ def evaluate(
     dropped: dict[str, dict[str, int]] = {}
     device = towers.logit_scale.device
     encode = CaptionEncoder(towers, cache_features)
+    random = random_towers(towers)
+    note = random_note(random, trained=seed is not None)
     for suite in suites:
         embed = embed_suite if cache is None else cache.embed
         embedded, causes = embed(towers, suite, cache=cache_features, num_workers=num_workers)
@@ -100,10 +103,11 @@ def evaluate(
             for setting in settings:
                 kept = list(found.keep(setting.rankings(part, protocol, encode, device)))
                 rows += setting.rows(kept, seen)
-            found.rows += [{**row, "notes": suite.notes} if suite.notes else row for row in rows]
+            notes = [*suite.notes, *([note] if note else [])]
+            found.rows += [{**row, "notes": notes} if notes else row for row in rows]
     for one in beir:
         ranking, rows = beir_retrieval(one, encode, device)
-        found.rows += rows
+        found.rows += [{**row, "notes": [*row["notes"], note]} if note else row for row in rows]
         list(found.keep([ranking]))
     extra = {
         "languages": list(dict.fromkeys(language for suite in suites for language in suite.languages)),
@@ -111,6 +115,7 @@ def evaluate(
         "suites": {suite.name: suite.as_dict() for suite in suites},
         "beir": {one.name: one.as_dict() for one in beir},
         "dropped": dropped,
+        "random_weights": random,
         "rankings": found.rankings,
     }
     write_results(folder, model, experiment, seed, config, found.rows, extra)

@@ -13,6 +13,7 @@ from typing import Any
 
 from mmcs.errors import MmcsError
 from mmcs.export.open_clip import loading_lines
+from mmcs.model.random_weights import random_label, random_towers
 from mmcs.model.towers import Towers
 
 # Models whose weights come from packages; any other base is named and its licence looked up by the reader.
@@ -147,7 +148,9 @@ def _what_it_is(towers: Towers, config: dict[str, Any] | None, alpha: float | No
     )
     if config:
         base = config["model"]["name"] + (f" ({tag})" if (tag := config["model"].get("pretrained")) else "")
-        about += f" It starts from `{_shown(base)}` and was fine-tuned with mmcs."
+        random = random_towers(towers)
+        start = f" with {random_label(random)}, no pretrained ones," if random else ""
+        about += f" It starts from `{_shown(base)}`{start} and was fine-tuned with mmcs."
     if alpha is not None:
         about += (
             f" Its weights are {1 - alpha:g} times those of the start plus {alpha:g} times those trained (WiSE-FT)."

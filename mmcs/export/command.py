@@ -56,6 +56,7 @@ def _export(args: argparse.Namespace) -> None:
     from mmcs.export.onnx import export_onnx, require_packages
     from mmcs.export.open_clip import export_open_clip
     from mmcs.model.checkpoint import load_model
+    from mmcs.model.random_weights import warn_of_random_weights
 
     out = Path(args.out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):  # said before minutes of work
@@ -69,6 +70,7 @@ def _export(args: argparse.Namespace) -> None:
         "loading the model"
     ) as status:  # this one, also while torch's exporter is kept quiet
         loaded = load_model(args.model, args.pretrained, alpha=args.alpha)
+        warn_of_random_weights(loaded.towers, trained=loaded.config is not None)
 
         def card(loading: str | None = None) -> str:
             run = loaded.run_folder if loaded.evaluated else None

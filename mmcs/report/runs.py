@@ -15,6 +15,7 @@ from mmcs.evaluation.protocols import ALL_CAPTIONS
 from mmcs.evaluation.ranking import About
 from mmcs.evaluation.results import NAME, read_results
 from mmcs.evaluation.trec import Queries, read_queries
+from mmcs.model.random_weights import random_label
 from mmcs.report.names import experiment_label
 from mmcs.report.settings import training_settings
 
@@ -184,7 +185,7 @@ def pool(runs: Sequence[Run]) -> list[System]:
 
 def _labels(parts: Sequence[Sequence[Run]]) -> list[str]:
     """The experiment's label; of several systems of one experiment with as much of their paths as tells them apart."""
-    plain = [experiment_label(part[0].experiment) for part in parts]
+    plain = [_plain_label(part[0]) for part in parts]
     labels = []
     for part, label in zip(parts, plain, strict=True):
         others = [
@@ -194,6 +195,13 @@ def _labels(parts: Sequence[Sequence[Run]]) -> list[str]:
         ]
         labels.append(f"{label}, {_tail(part[0].path, others)}" if others else label)
     return labels
+
+
+def _plain_label(run: Run) -> str:
+    label, random = experiment_label(run.experiment), run.results.get("random_weights")
+    if not random:
+        return label
+    return f"{label}, {'' if run.seed is None else 'from '}{random_label(random)}"
 
 
 def _tail(path: Path, others: Collection[tuple[str, ...]]) -> str:

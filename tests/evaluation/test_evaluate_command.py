@@ -72,7 +72,7 @@ def test_notes_and_protocols_of_a_manifest_stand_beside_every_figure(world, tmp_
     out = tmp_path / "out"
     assert main(["evaluate", str(world / "model.json"), "--suite", f"n={tmp_path / 'noted'}", "--out", str(out)]) == 0
     rows = json.loads((out / "results.json").read_text())["rows"]
-    assert {row["protocol"] for row in rows} == {"first_caption"} and all(row["notes"] == [note] for row in rows)
+    assert {row["protocol"] for row in rows} == {"first_caption"} and all(row["notes"][0] == note for row in rows)
     assert note in capsys.readouterr().out
 
 
