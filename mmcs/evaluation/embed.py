@@ -215,7 +215,7 @@ def _write(folder: Unfinished, loader: StreamLoader, embed: _Rows) -> dict[str, 
     if dropped.by_cause:
         print(f"{embed.name}: {dropped.summary()}", flush=True)
     if not rows.rows:
-        raise DataError(f"there are no {embed.what} to embed: {dropped.summary()}.")
+        raise DataError(f"there are no {embed.what} to embed: {dropped.explained()}.")
     languages = {"languages": dict(counts)} if counts else {}
     return {"rows": rows.rows, **languages, "samples": dropped.seen, "dropped": dict(dropped.by_cause)}
 

@@ -59,7 +59,7 @@ def embed_suite(
         names += zip(*(batch[column] for column in columns), batch["texts"][0], strict=True)
     towers.train(was_training)
     if not images:
-        raise DataError(f"suite {suite.name} ({suite.split}): {dropped.summary()}; nothing is left to evaluate.")
+        raise DataError(f"suite {suite.name} ({suite.split}): {dropped.explained()}; nothing is left to evaluate.")
     if dropped.by_cause:
         print(f"suite {suite.name} ({suite.split}): {dropped.summary()}", flush=True)
     all_texts = torch.cat(texts)

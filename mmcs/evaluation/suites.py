@@ -5,6 +5,7 @@ The datamodule's validation and ``mmcs evaluate`` both read suites through ``sui
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections import Counter
@@ -20,6 +21,7 @@ from mmcs.model.towers import Preprocess
 from mmcs.retrieval.languages import ENGLISH
 from mmcs.stream.batch import stable_id
 from mmcs.stream.decode import DecodeImage
+from mmcs.stream.drops import DropCounter
 from mmcs.stream.loader import StreamLoader
 from mmcs.stream.locked import LockedFeatures
 from mmcs.stream.mixture import Given, open_sources
@@ -121,9 +123,10 @@ def open_suites(
     served: set[str] = set()
     for name, patterns in suites.items():
         shards = [shard for own, _ in open_sources(patterns, access, images, f"suite {name}") for shard in own]
-        has = sorted(set(languages_of(captions_per_language(shards, access)).values()))
+        dropped = DropCounter()
+        has = sorted(set(languages_of(captions_per_language(shards, access, dropped)).values()))
         if not has:
-            raise DataError(f"suite {name}: no sample of {patterns} has a caption; nothing can be retrieved.")
+            raise DataError(f"suite {name} has no caption, nothing can be retrieved: {dropped.explained()}.")
         found = {language: language for language in has} if wanted is None else find_languages(wanted, has)
         if not found:
             raise UserError(
@@ -135,8 +138,14 @@ def open_suites(
         opened.append(Suite(name, split, shards, sizes(shards, access), chosen, access, protocols, notes))
     missing = [language for language in wanted or () if language not in served]
     if opened and missing:
-        print(f"mmcs: warning: no suite has captions in {', '.join(missing)}; not evaluated.", file=sys.stderr)
+        _warn(f"no {split} suite has captions in {', '.join(missing)}; not evaluated")
     return opened
+
+
+@functools.cache
+def _warn(sentence: str) -> None:
+    """Prints a warning, once per process: a configuration is checked before its suites are used."""
+    print(f"mmcs: warning: {sentence}.", file=sys.stderr)
 
 
 def seen_of_suites(seen: Sequence[str], suites: Sequence[Suite]) -> list[str]:
@@ -162,14 +171,16 @@ def _quoted(shards: Sequence[Shard], access: Access) -> tuple[tuple[str, ...], t
     return tuple(dict.fromkeys(protocols)) or Suite.protocols, tuple(dict.fromkeys(notes))
 
 
-def captions_per_language(shards: Sequence[Shard], access: Access) -> dict[str, int]:
+def captions_per_language(
+    shards: Sequence[Shard], access: Access, dropped: DropCounter | None = None
+) -> dict[str, int]:
     """Number of captions per language (canonical tags): from the folders' ``manifest.json`` where they have one, else by
-    reading.
+    reading, which counts in ``dropped`` what cannot be used.
     """
     counts: dict[str, int] = {}
     for folder in dict.fromkeys(shard.folder for shard in shards):
         own = [shard for shard in shards if shard.folder == folder]
-        for language, count in (_from_manifest(folder, access) or _by_reading(own, access)).items():
+        for language, count in (_from_manifest(folder, access) or _by_reading(own, access, dropped)).items():
             if count:
                 counts[language] = counts.get(language, 0) + count
     return counts
@@ -210,16 +221,20 @@ def captions_by_language(patterns: str, access: Access | None = None) -> dict[st
     return found
 
 
-def _by_reading(shards: Sequence[Shard], access: Access) -> dict[str, int]:
+def _by_reading(shards: Sequence[Shard], access: Access, dropped: DropCounter | None) -> dict[str, int]:
     counts: Counter[str] = Counter()
-    for language, texts in _captions(shards, access):
+    for language, texts in _captions(shards, access, dropped):
         counts[language] += len(texts)
     return dict(counts)
 
 
-def _captions(shards: Sequence[Shard], access: Access) -> Iterator[tuple[str, list[str]]]:
+def _captions(
+    shards: Sequence[Shard], access: Access, dropped: DropCounter | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """(language, captions) of each sample; pictures are not read."""
     for batch in caption_loader(shards, sizes(shards, access), access):
+        if dropped is not None:
+            dropped.add(batch)
         for captions in batch.get("captions", ()):
             yield from captions.items()
 

@@ -51,7 +51,7 @@ def find_overlap(train: str, suites: Mapping[str, str], settings: Settings | Non
         for batch in _stream(shards, stages, (), settings, f"Reading {name}", dropped[-1]):
             known.add(number, batch)
         if number not in known.suite:
-            raise DataError(f"suite {name} ({suites[name]}): {dropped[-1].summary()}; nothing is left to compare.")
+            raise DataError(f"suite {name} ({suites[name]}): {dropped[-1].explained()}; nothing is left to compare.")
     parse = ParseSample(text_language=reading.text_language)
     left_out = [LeaveOut(settings.exclude, text_language=reading.text_language)] if settings.exclude else []
     stages = [parse, *left_out, Fingerprint()]
@@ -60,7 +60,7 @@ def find_overlap(train: str, suites: Mapping[str, str], settings: Settings | Non
         for identity, found in zip(batch["identity"], batch["found"], strict=True):
             matches.add(identity, found)
     if not matches.samples:
-        raise DataError(f"{train}: {counter.summary()}; nothing is left to compare.")
+        raise DataError(f"{train}: {counter.explained()}; nothing is left to compare.")
     of_suites = [matches.suite(number, name, suites[name], dropped[number]) for number, name in enumerate(suites)]
     return Overlap(train, settings, matches.samples, counter, of_suites, matches.listed(), matches.listed_captions())
 

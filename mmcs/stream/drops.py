@@ -45,7 +45,6 @@ CAUSES = (
 
 #: What a user can do about a cause, where the cause does not say it.
 HINTS = {
-    "not an archive": "shards are uncompressed *.tar files",
     "bytes after the end": "the file is a tar and something else; make it anew",
     "duplicate key": "of files with one name the first counts",
     "dots in file names": "the key of a sample ends at the first dot of a file name; rename the files",
@@ -169,15 +168,22 @@ class DropCounter:
         if not dropped or (judged < FEWEST_TO_JUDGE and not final) or dropped <= max_bad_share * judged:
             return
         shard = self.worst(max_bad_share)[0]
-        cause = max(
-            (cause for cause in self._counts[shard] if cause not in _NO_FAULT), key=self._counts[shard].__getitem__
-        )
         raise DataError(
             f"{self.summary()}, more than the allowed share of {max_bad_share:.1%}; the worst shard is "
-            f"{printable(shard)} ({self._bad(shard):,} of {self._judged(shard):,} dropped, such as "
-            f"{self._examples[shard, cause][0]}{f'; {HINTS[cause]}' if cause in HINTS else ''}). Mend the data or raise "
-            "data.max_bad_share."
+            f"{printable(shard)} ({self._bad(shard):,} of {self._judged(shard):,} dropped, {self._such_as(shard)}). Mend the "
+            "data or raise data.max_bad_share."
         )
+
+    def explained(self) -> str:
+        """``summary`` with an example of the commonest cause and what to do about it."""
+        worst = self.worst()
+        return f"{self.summary()}, {self._such_as(worst[0])}" if worst else self.summary()
+
+    def _such_as(self, shard: str) -> str:
+        """An example of a shard's commonest cause, and what to do about it."""
+        causes = self._counts[shard]
+        cause = max((cause for cause in causes if cause not in _NO_FAULT), key=causes.__getitem__)
+        return f"such as {self._examples[shard, cause][0]}{f'; {HINTS[cause]}' if cause in HINTS else ''}"
 
     def worst(self, allowed: float = 0.0, most: int = 1) -> list[str]:
         """The worst shards, the worst first: those with most unusable samples beyond the allowed share of their own.

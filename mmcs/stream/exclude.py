@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mmcs.common.caption_text import clean_caption
 from mmcs.errors import DataError, UserError
 from mmcs.stream.drops import BadSample
 
@@ -81,7 +82,7 @@ def _lines(path: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+    return " ".join(unicodedata.normalize("NFC", clean_caption(text)).casefold().split())
 
 
 def _number(text: str) -> int:

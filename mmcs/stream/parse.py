@@ -211,7 +211,7 @@ def _at(record: dict[str, Any], field: str) -> tuple[Any, bool]:
 
 def _others(files: dict[str, bytes], record: dict[str, Any], noted: Sequence[str]) -> str:
     """Where a sample without a caption has texts, else its files."""
-    texts = [key for key, value in record.items() if isinstance(value, str) and " " in value.strip()]
+    texts = [key for key, value in record.items() if isinstance(value, str) and " " in value.strip() and key != "group"]
     texts += [f"captions.{key}" for key in noted]
     if texts:
         return f"the .json has texts in {', '.join(texts[:5])}"

@@ -164,13 +164,11 @@ class _Indexing:
     def _find_dots(self) -> None:
         """Marks the samples of which several are meant, or one of another key."""
         for number, extensions in self.members.with_dots().items():
-            meant = _meant(extensions)
-            if not meant or number in self.damage:
-                continue
-            key = self.keys[number]
-            if not any(extension in _PLAIN for extension in extensions):
-                self.damage[number] = DOTS
-                self.details[number] = f"the first of {len(meant)} files with this key, {key}.{meant.pop(0)}"
+            meant, key = _meant(extensions), self.keys[number]
+            if meant and not any(extension in _PLAIN for extension in extensions):
+                detail = f"the first of {len(meant)} with this key, {key}.{meant.pop(0)}"
+                if number not in self.damage:
+                    self.damage[number], self.details[number] = DOTS, detail
             self.lost += [(f"{key}.{name}", f"its key is {key}") for name in meant]
 
     def _begin(self, key: str, cause: str | None = None, detail: str = "") -> int:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from mmcs.common.library_error import words_of
 from mmcs.errors import DataError, MmcsError, UserError
 from mmcs.stream.stores import FIRST_PAUSE, LONGEST_PAUSE, Access, FetchError, Missing, Refused, scrubbed, shown
 
@@ -186,8 +187,8 @@ def _cause(error: Exception, status: int | None, access: Access) -> str:
         return f"the server answered {status}"
     if isinstance(error, TimeoutError):
         return _silent(access.timeout)
-    words = scrubbed(" ".join(str(error).split()))[:300].rstrip(".")
-    return words if isinstance(error, Broken) else f"{type(error).__name__}: {words}" if words else type(error).__name__
+    words = " ".join(str(error).split()) if isinstance(error, Broken) else words_of(error)
+    return scrubbed(words).rstrip(".")
 
 
 def _silent(timeout: float) -> str:

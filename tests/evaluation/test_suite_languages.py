@@ -12,8 +12,14 @@ from small_world import add, picture
 
 from mmcs.cli import main
 from mmcs.errors import UserError
+from mmcs.evaluation import suites
 from mmcs.evaluation.suites import caption_loader, open_suites, seen_of_suites
 from mmcs.retrieval.languages import language_sets
+
+
+@pytest.fixture(autouse=True)
+def nothing_said() -> None:
+    suites._warn.cache_clear()
 
 
 @pytest.fixture
@@ -78,7 +84,7 @@ def test_what_no_suite_has_is_said_and_nothing_left_is_an_error(suite, capsys):
     opened = open_suites({"one": one, "other": other}, "test", ["en", "de", "fi", "yo", "zh-TW"])
     assert [own.languages for own in opened] == [["en", "de"], ["en", "fi"]]
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == "mmcs: warning: no suite has captions in yo, zh-Hant; not evaluated."
+    assert line == "mmcs: warning: no test suite has captions in yo, zh-Hant; not evaluated."
     with pytest.raises(UserError, match=r"suite one has captions in de, en, none of the languages asked for \(fi\)"):
         open_suites({"one": one, "other": other}, "test", ["fi"])
 
@@ -99,9 +105,9 @@ def test_a_suite_may_have_its_own_caption_field(suite):
 
 
 def test_variants_of_a_seen_language_are_seen_and_english_is_no_other_language(suite):
-    suites = open_suites({"s": str(suite("DE", "pt", "pt-BR", "en-GB", "zh-TW"))}, "test")
-    assert seen_of_suites(["de_DE", "pt", "zh"], suites) == ["de", "pt", "zh-Hans", "pt-BR"]
-    sets = language_sets(suites[0].languages, seen_of_suites(["de_DE", "pt", "zh"], suites))
+    opened = open_suites({"s": str(suite("DE", "pt", "pt-BR", "en-GB", "zh-TW"))}, "test")
+    assert seen_of_suites(["de_DE", "pt", "zh"], opened) == ["de", "pt", "zh-Hans", "pt-BR"]
+    sets = language_sets(opened[0].languages, seen_of_suites(["de_DE", "pt", "zh"], opened))
     assert sets["seen"] == ["de", "pt", "pt-BR"] and sets["unseen"] == ["zh-Hant"] and "en" not in sets["non_english"]
 
 
@@ -112,7 +118,7 @@ def test_evaluate_takes_any_tag_and_field(suite, world, tmp_path, capsys):
     assert main([*command, "--translate-command", "PT=cat", "--centred", f"{folder}"]) == 3, "too few to centre"
     assert main([*command, "--translate-command", "PT=cat", "--translate-command", "fi=cat"]) == 0
     said = capsys.readouterr().err
-    assert "no suite has captions in yo; not evaluated" in said and "nothing is translated from there" in said
+    assert "no test suite has captions in yo; not evaluated" in said and "nothing is translated from there" in said
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["languages"] == ["en", "pt", "de", "he"] and results["seen_languages"] == ["de"]
     assert {row["query_language"] for row in results["rows"] if row["query_transform"]} >= {"pt"}

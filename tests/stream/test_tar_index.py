@@ -266,6 +266,14 @@ def test_a_whole_sample_beside_dotted_names_stays(tmp_path):
     assert [key for key, _ in index.lost] == ["IMG.1", "IMG.final.2"]
 
 
+def test_dotted_names_of_two_concatenated_archives_are_all_counted(tmp_path):
+    part = tar_of(tmp_path, *(f"{photo}.{extension}" for photo in PHOTOS for extension in ("jpg", "txt")))
+    (tmp_path / "a.tar").write_bytes(part + part)
+    index = index_shard(tmp_path / "a.tar")
+    assert index.damage == {0: "dots in file names", 1: "duplicate key"}
+    assert len(index.damage) + len(index.lost) == 2 * len(PHOTOS)
+
+
 @pytest.mark.parametrize(
     "names",
     [
