@@ -13,11 +13,12 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning import Callback, LightningDataModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, RichProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
+from mmcs.callbacks.best import KeepBest
 from mmcs.callbacks.features import FillFeatures
 from mmcs.callbacks.reseed import Reseed
 from mmcs.codeswitch.build import build_switch
@@ -30,13 +31,14 @@ from mmcs.files import atomic_file
 from mmcs.losses.contrastive import ContrastiveLoss
 from mmcs.metrics_file import MetricsFile
 from mmcs.model.build import build_towers
+from mmcs.model.checkpoint import check_belongs
 from mmcs.model.module import ContrastiveModule, number_of_chunks
 from mmcs.model.random_weights import warn_of_random_weights
 from mmcs.model.sharded import check_precision
 from mmcs.model.teacher import Teacher
 from mmcs.model.towers import Towers
 from mmcs.model.wise_ft import check_alphas
-from mmcs.resume import WholeCheckpoints, first_step
+from mmcs.resume import WholeCheckpoints, check_resume, guard_restore
 from mmcs.stream.exclude import LeaveOut
 from mmcs.stream.mixture import open_sources
 
@@ -62,7 +64,7 @@ class Run:
     module: ContrastiveModule
     datamodule: LightningDataModule
     trainer: Trainer
-    checkpoint: ModelCheckpoint
+    checkpoint: KeepBest
     val: list[Suite]
     test: list[Suite]
     seen: list[str]
@@ -145,8 +147,9 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
     checkpoint or None.
     """
     captions, val, test, seen = check(config)
-    resume = config["resume"] and Path(config["resume"])
-    begin = first_step(resume, config["trainer"].get("accumulate_grad_batches") or 1)
+    resume = Path(config["resume"]) if config["resume"] else None
+    resumed = check_resume(resume, config) if resume else None
+    begin = resumed["global_step"] if resumed else 0
     towers = build_towers(**config["model"])
     datamodule = build_data(config)(towers, captions.stages, val, seed=config["seed"])
     best = _checkpoint(val, folder, config["callbacks"]["checkpoint"])
@@ -165,6 +168,9 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
     ]
     trainer = _trainer(config["trainer"], folder, callbacks, _loggers(config["logger"], folder, begin))
     module = _module(towers, captions, config, trainer.world_size)
+    if resume and resumed:
+        check_belongs(towers, resumed, resume)
+        guard_restore(trainer, resume)
     if trainer.is_global_zero:
         write_config(config, folder)
         warn_of_random_weights(towers, command="mmcs-train")
@@ -216,19 +222,11 @@ def write_config(config: dict[str, Any], folder: Path) -> None:
         OmegaConf.save(OmegaConf.create(json.loads(json.dumps(config))), path)
 
 
-def _checkpoint(val: list[Suite], folder: Path, settings: dict[str, Any]) -> ModelCheckpoint:
+def _checkpoint(val: list[Suite], folder: Path, settings: dict[str, Any]) -> KeepBest:
     """Keeps the best by mean non-English recall@10 of the first suite (all languages where it has English alone)."""
-    if not val:
-        return ModelCheckpoint(folder / "checkpoints", filename="best-{step}", save_top_k=0)
-    languages = "all" if val[0].languages == ["en"] else "non_english"
-    return ModelCheckpoint(
-        folder / "checkpoints",
-        filename="best-{step}",
-        monitor=f"val/{val[0].name}/{languages}/image_retrieval_recall@10",
-        mode="max",
-        enable_version_counter=False,  # a resumed run writes again what it had written
-        **settings,
-    )
+    languages = "all" if val and val[0].languages == ["en"] else "non_english"
+    monitor = f"val/{val[0].name}/{languages}/image_retrieval_recall@10" if val else None
+    return KeepBest(folder / "checkpoints", monitor, settings["save_top_k"])
 
 
 def _loggers(settings: dict[str, Any], folder: Path, begin: int) -> list[Logger]:

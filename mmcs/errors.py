@@ -39,6 +39,8 @@ def exit_code_of(error: BaseException) -> int | None:
         errno.EACCES,
         errno.EPERM,
         errno.EIO,
+        errno.EFBIG,
+        errno.ENAMETOOLONG,
     ):
         return 1
     return None
@@ -49,8 +51,13 @@ def report(error: BaseException) -> int:
     code = exit_code_of(error)
     if code is None:
         raise error
+    print(f"mmcs: error: {sentence_of(error)}", file=sys.stderr)
+    return code
+
+
+def sentence_of(error: BaseException) -> str:
+    """The one sentence for ``error``, on one line."""
     text = str(error)
     if isinstance(error, OSError):
         text = f"{error.strerror} while writing or reading {error.filename or 'a file'}; nothing unfinished was kept."
-    print(f"mmcs: error: {' '.join(text.split())}", file=sys.stderr)
-    return code
+    return " ".join(text.split())

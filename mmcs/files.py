@@ -1,32 +1,40 @@
 """Atomic writes: a file or folder appears under its name only when it is complete.
 
-Whatever mmcs leaves on disk is written through these two, so an interrupted command never leaves something that
-looks finished. The unfinished part lies beside the target under a dotted name and is removed on an error.
+Whatever mmcs leaves on disk is written through these two, so an interrupted command never leaves something that looks
+finished. The unfinished part has a dotted name in the target's folder and is removed on an error. A disk that is full or
+read-only is an ``OSError`` that names the target, whichever library was writing.
 """
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmcs.errors import UserError
+from mmcs.errors import MmcsError, UserError
 
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yields a temporary path in the target's folder (made if missing); on success it replaces ``path``."""
+    """Yields a temporary path in the target's folder (made if missing); on success it replaces ``path``.
+
+    Raises:
+        UserError: the target's folder is a file. OSError: the disk's fault, with the target's name.
+    """
     target = Path(path)
     _make_parent(target)
     partial = target.parent / f".{target.name}.{os.getpid()}.partial"
     try:
-        yield partial
-        with partial.open("rb") as handle:
-            os.fsync(handle.fileno())
-        replace_path(partial, target)
+        with disk_errors(target, partial):
+            yield partial
+            with partial.open("rb") as handle:
+                os.fsync(handle.fileno())
+            replace_path(partial, target)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -36,7 +44,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields an empty temporary folder beside ``path``; on success it takes that name.
 
     Raises:
-        UserError: ``path`` exists already and is not an empty folder.
+        UserError: ``path`` exists already and is not an empty folder. OSError: the disk's fault, with the target's name.
     """
     target = Path(path)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
@@ -45,29 +53,75 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     _sweep(target)
     partial = target.parent / f".{target.name}.{os.getpid()}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     try:
-        yield partial
-        if target.exists():
-            target.rmdir()
-        partial.rename(target)
+        with disk_errors(target, partial):
+            partial.mkdir()
+            yield partial
+            if target.exists():
+                target.rmdir()
+            partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+#: Errors of a disk rather than of a program.
+_OF_A_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+
+
+@contextmanager
+def disk_errors(target: Path, partial: Path | None = None) -> Iterator[None]:
+    """Raises what a full or read-only disk makes of a write inside as an ``OSError`` with ``target``'s name.
+
+    Libraries report it as a ``RuntimeError`` (torch), a type of their own (safetensors) or without the file's name (a write
+    by Python or numpy).
+
+    Args:
+        partial: where ``target`` is written; this name is replaced by the target's.
+    """
+    try:
+        yield
+    except MmcsError:
+        raise
+    except Exception as error:
+        named = error.filename if isinstance(error, OSError) else None
+        number = error.errno if named is not None and isinstance(error, OSError) else _errno_of(error)
+        if isinstance(named, str) and partial is not None and Path(named).is_relative_to(partial):
+            target = target / Path(named).relative_to(partial)
+        elif named is not None:
+            raise
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(target)) from error
+
+
+def _errno_of(error: BaseException) -> int | None:
+    """The number of the disk's error that caused ``error``; None for any other error."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError) and link.errno in _OF_A_DISK:
+            return link.errno
+        text = str(link)
+        if (number := re.search(r"\(os error (\d+)\)", text)) and int(number[1]) in _OF_A_DISK:  # of a library in Rust
+            return int(number[1])
+        if re.search(r"\d+ requested and \d+ written", text):  # numpy's
+            return errno.ENOSPC
+        link = link.__cause__ or link.__context__
+    return None
+
+
 def replace_path(partial: Path, target: Path) -> None:
     """Gives ``partial`` the name ``target``, whether either is a file or a folder. No system replaces a folder in one step: what
-    stood there lies aside for a moment, from where ``settled`` brings it back if that moment is the last.
+    was there is kept aside for a moment, from where ``settled`` brings it back if that moment is the last.
     """
     if not partial.is_dir() and not target.is_dir():
         partial.replace(target)
         return
     aside = _aside(target)
-    _remove(aside)
+    remove_path(aside)
     if target.exists():
         target.rename(aside)
     partial.rename(target)
-    _remove(aside)
+    remove_path(aside)
 
 
 def settled(path: Path) -> Path:
@@ -81,7 +135,8 @@ def _aside(path: Path) -> Path:
     return path.parent / f".{path.name}.before"
 
 
-def _remove(path: Path) -> None:
+def remove_path(path: Path) -> None:
+    """Removes a file or a folder; nothing where there is none."""
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)

@@ -145,7 +145,11 @@ def _resumed(config: dict[str, Any], folder: Path, told: bool) -> dict[str, Any]
     """``config`` with the checkpoint's path for ``resume``."""
     from mmcs.resume import checkpoint_of
 
-    checkpoint = checkpoint_of(config["resume"], folder)
+    def tell(sentence: str) -> None:
+        if told:
+            print(f"mmcs-train: warning: resume=auto: {sentence}", file=sys.stderr)
+
+    checkpoint = checkpoint_of(config["resume"], folder, tell)
     if told and checkpoint is None:
         print(f"mmcs-train: note: resume=auto: {folder} has no checkpoint yet, the run begins.", file=sys.stderr)
     return {**config, "resume": checkpoint and str(checkpoint)}

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.torch
+import torch
 
-from mmcs.errors import UserError
-from mmcs.files import atomic_file, atomic_folder
+from mmcs.errors import MmcsError, UserError, exit_code_of, sentence_of
+from mmcs.files import atomic_file, atomic_folder, disk_errors
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -38,3 +46,68 @@ def test_what_a_killed_process_left_is_swept_away(tmp_path):
     with atomic_folder(tmp_path / "out") as path:
         (path / "whole").touch()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+
+
+def save_torch(path: Path) -> None:
+    with path.open("wb") as file:
+        torch.save(torch.zeros(10**5), file)
+
+
+WRITERS = {
+    "text": lambda path: path.write_text("a" * 10**5),
+    "json": lambda path: path.write_text(json.dumps(list(range(10**5)))),
+    "torch": save_torch,
+    "safetensors": lambda path: safetensors.torch.save_file({"a": torch.zeros(10**5)}, path),
+    "numpy": lambda path: np.save(path.open("wb"), np.zeros(10**5)),
+    "numpy, compressed": lambda path: np.savez_compressed(path.open("wb"), a=np.random.default_rng(0).random(10**5)),
+}
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file can be longer than 50 KB: what a full disk does to a write, with another number."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_full_disk_is_one_sentence_with_the_targets_name(tmp_path, small_disk, write, kind):
+    target = tmp_path / "out"
+    if kind == "file":
+        target.write_text("before")
+    with pytest.raises(OSError) as raised:
+        if kind == "file":
+            with atomic_file(target) as path:
+                write(path)
+        else:
+            with atomic_folder(target) as path:
+                write(path / "part")
+    assert exit_code_of(raised.value) == 1
+    assert str(target) in sentence_of(raised.value) and ".partial" not in sentence_of(raised.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == (["out"] if kind == "file" else [])
+    assert kind == "folder" or target.read_text() == "before"
+
+
+def test_only_the_disks_errors_are_renamed(tmp_path):
+    for error in (
+        ValueError("x"),
+        OSError(errno.ECONNRESET, "reset"),
+        OSError(errno.EIO, "other", "other"),
+        UserError("u"),
+    ):
+        with pytest.raises(type(error)) as raised, disk_errors(tmp_path / "out", tmp_path / "part"):
+            raise error
+        assert raised.value is error
+    for error in (OSError(errno.ENOSPC, "full"), OSError(errno.ENOSPC, "full", str(tmp_path / "part/a"))):
+        with pytest.raises(OSError) as raised, disk_errors(tmp_path / "out", tmp_path / "part"):
+            raise error
+        assert str(raised.value.filename).startswith(str(tmp_path / "out")) and raised.value.errno == errno.ENOSPC
+    with pytest.raises(MmcsError) as told, disk_errors(tmp_path / "out"):
+        try:
+            raise OSError(errno.ENOSPC, "full")
+        except OSError:
+            raise MmcsError("the disk is full") from None
+    assert str(told.value) == "the disk is full"

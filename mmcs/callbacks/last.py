@@ -1,7 +1,7 @@
-"""``checkpoints/last.ckpt``, and a run's place in the stream when it goes on from a checkpoint.
+"""``checkpoints/last.ckpt``, and a run's place in the stream when it is resumed from a checkpoint.
 
-What a checkpoint holds of the place is ``StreamLoader.state_dict``, put there by Lightning itself. Which file a run goes
-on from is found in ``mmcs.resume``.
+A checkpoint holds the place as ``StreamLoader.state_dict``, put there by Lightning itself. Which file a run is resumed
+from is found in ``mmcs.resume``.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from mmcs.preempt import Agreement, stop_after_this_step
 class KeepLast(Checkpoint):
     """Writes ``last.ckpt`` at the end of every epoch, after every validation, and every so many steps between.
 
-    It is written only where a run can go on as if it had never ended: not within the batches of one accumulated step, and
-    not between a step and the validation that belongs to it. When a process of the run was told to end (``mmcs.preempt``),
-    it is written at the next such place, and training stops there.
+    It is written only where a run can be resumed as if it had never ended: not within the batches of one accumulated step,
+    and not between a step and the validation that belongs to it. When a process of the run was signalled to end
+    (``mmcs.preempt``), it is written at the next such place, and training stops there.
 
     Args:
         folder: where it is written.
@@ -49,17 +49,26 @@ class KeepLast(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._agreement, self._stopping = Agreement(), False
-        # Lightning forgets the place where the module asks for `estimated_stepping_batches`: that makes the loader before
-        # the checkpoint's loops are read.
-        if self._place is not None:
-            trainer.train_dataloader.load_state_dict(self._place)  # type: ignore[union-attr]
-            self._place = None
+        self._put_back_place(trainer)
         loop = trainer.fit_loop
+        if loop.restarted_mid_epoch and loop.epoch_loop.restarted_on_last and not self._validation_follows(trainer):
+            # Written at the end of a validation that no longer belongs to this step; Lightning would count the step after it.
+            loop.epoch_loop._batches_that_stepped += 1
         if loop.restarted_on_epoch_end:
             # With max_steps, Lightning takes any checkpoint for one from within an epoch, and would count this one twice.
             loop.epoch_progress.increment_completed()
             loop.reset_restart_stage()
             _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]  # of its inner loops too
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._put_back_place(trainer)  # where nothing is left to train, training does not start
+
+    def _put_back_place(self, trainer: Trainer) -> None:
+        # Lightning forgets the place where the module asks for `estimated_stepping_batches`: that makes the loader before
+        # the checkpoint's loops are read.
+        if self._place is not None:
+            trainer.train_dataloader.load_state_dict(self._place)  # type: ignore[union-attr]
+            self._place = None
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -73,12 +82,12 @@ class KeepLast(Checkpoint):
             self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking and not trainer.is_last_batch:
+        if self._agreement is not None and not trainer.sanity_checking and not trainer.is_last_batch:
             self._ask()
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_last_batch:  # an epoch that is left early is none that has ended
+        if trainer.is_last_batch:  # an epoch that is left early has not ended
             self._ask()
             self._save(trainer)
 

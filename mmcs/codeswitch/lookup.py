@@ -5,6 +5,7 @@ Strategies ask once per word and language. The answers are remembered, since cap
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
@@ -25,6 +26,7 @@ CANDIDATES = ("first", "weighted", "uniform")
 REMEMBERED = 1 << 16
 
 _NUMBERS = 2**32
+_CONTRACTED = re.compile("(?:n't|'(?:d|ll|m|re|s|ve))$")
 _NEW: Any = object()
 _ORDER = itemgetter(0, 1, 2)
 
@@ -154,7 +156,7 @@ class Lookup:
 
     def with_period(self, word: str, language: int) -> Found:
         """What may replace ``word`` and the period behind it, where nothing replaces the word alone ("Mr.")."""
-        return None if self.normalise(word) in self.skip else self.get(f"{word}.", language)
+        return None if self._skips(self.normalise(word)) else self.get(f"{word}.", language)
 
     def find(self, text: str, language: int) -> Found:
         """``get`` without a look into ``known``: for callers that have looked there themselves."""
@@ -162,7 +164,7 @@ class Lookup:
             self._forget()
         self._remembered += 1
         word = self.normalise(text)
-        forms = () if word in self.skip else (word, *(base for base in self._bases(word) if base not in self.skip))
+        forms = () if self._skips(word) else (word, *(base for base in self._bases(word) if base not in self.skip))
         _, _, found = self._first(forms, language)
         self.known[language][text] = answer = self._choice(text, found, language) if found else None
         return answer
@@ -214,7 +216,7 @@ class Lookup:
     def _answer(self, window: Window, parts: Sequence[str], language: int) -> _Answer | None:
         text, keys = "".join(parts[window.first : window.last + 1]), window.keys
         if window.first == window.last:
-            keys = tuple(key for key in keys if key.phrase not in self.skip)
+            keys = tuple(key for key in keys if not self._skips(key.phrase))
         place, rank, found = self._first([key.phrase for key in keys], language)
         return _Answer(rank, keys[place].ending, self._choice(text, found, language)) if found else None
 
@@ -227,6 +229,12 @@ class Lookup:
                 if found := lexicon.candidates(phrase, self.languages[language]):
                     return place, rank, found
         return 0, 0, ()
+
+    def _skips(self, word: str) -> bool:
+        """Whether ``word`` (normalised) or the word that it is a contraction of is skipped: "can't", "it's"."""
+        if word in self.skip or "'" not in word:
+            return word in self.skip
+        return word.removesuffix("'t") in self.skip or _CONTRACTED.sub("", word) in self.skip
 
     def _bases(self, word: str) -> Sequence[str]:
         return self.lemmas(word) if self.lemmas is not None else ()

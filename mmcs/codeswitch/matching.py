@@ -257,8 +257,8 @@ def _leads(between: str) -> tuple[str, ...]:
 def reachable(phrase: str, language: str = "en") -> bool:
     """Whether a caption can hold a normalised phrase of a lexicon: the phrase itself, as a caption, is found whole.
 
-    Phrases without a word, with protected parts ("5 km", "@home") or with other punctuation at their edges than behind
-    the last word ("-less") are not found.
+    Phrases without a word, with a protected part that is no word ("@home") or with punctuation before the first word
+    ("-less") are not found.
 
     Args:
         phrase: as a lexicon stores it (``normalise``).

@@ -1,8 +1,13 @@
-"""Parts of a text that are never words: addresses, names, tags, markup, file names and measures. ``segment`` calls it."""
+"""Parts of a text that are never cut into words: addresses, names, tags, markup, file names and measures.
+
+``segment`` calls it. A measure ("50 mm") is one word, which a glossary may have in a phrase ("50 mm lens"); the others are
+no words.
+"""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 _FILES = (
     "jpe?g|jp2|png|gif|webp|bmp|tiff?|svg|hei[cf]|avif|ico|psd|eps|raw|pdf|docx?|xlsx?|pptx?|txt|csv|tsv|jsonl?|xml|html?|"
@@ -55,26 +60,34 @@ _MEASURE = _compile(
 )
 
 
-def protected_spans(text: str) -> list[tuple[int, int]]:
-    """Start and end of every protected part of ``text``, in order.
+class Span(NamedTuple):
+    """Where a protected part is, and whether it is one word, not none."""
+
+    start: int
+    end: int
+    word: bool
+
+
+def protected_spans(text: str) -> list[Span]:
+    """Every protected part of ``text``, in order.
 
     >>> text = "Mail me@example.org: 5 km of #snow"
-    >>> [text[start:end] for start, end in protected_spans(text)]
+    >>> [text[span.start : span.end] for span in protected_spans(text)]
     ['me@example.org', '5 km', '#snow']
     """
     if not _may_be_protected(text):
         return []
-    spans = [match.span() for sign, pattern in _KINDS if sign in text for match in pattern.finditer(text)]
+    spans = [Span(*match.span(), False) for sign, pattern in _KINDS if sign in text for match in pattern.finditer(text)]
     if "." in text[:-1] and _EXTENSION.search(text):
-        spans += [match.span() for match in _FILE.finditer(text)]
+        spans += [Span(*match.span(), False) for match in _FILE.finditer(text)]
     if _NUMERAL.search(text):
-        spans += [match.span() for match in _MEASURE.finditer(text)]
+        spans += [Span(*match.span(), True) for match in _MEASURE.finditer(text)]
     end = 0
     apart = []
-    for span in sorted(spans, key=lambda span: (span[0], -span[1])):
-        if span[0] >= end:
+    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
+        if span.start >= end:
             apart.append(span)
-            end = span[1]
+            end = span.end
     return apart
 
 

@@ -50,12 +50,12 @@ _JOINED = re.compile(
 def segment(text: str, split: Callable[[list[str]], list[str]] | None = None) -> list[str]:
     """Cuts ``text`` into parts that join to it: words at the odd places, what is between them at the even ones.
 
-    Emoji, punctuation and protected parts (``protected``: addresses, measures, markup) are no words, nor is an English
-    possessive 's. ``split`` cuts a run of a script without spaces (grapheme clusters in, words out); without it every
+    Emoji, punctuation, addresses and markup (``protected``) are no words, nor is an English possessive 's; a number with
+    its unit is one. ``split`` cuts a run of a script without spaces (grapheme clusters in, words out); without it every
     cluster is a word.
 
     >>> segment("A dog's T-shirt, 5 km from www.example.org.")
-    ['', 'A', ' ', 'dog', "'s ", 'T-shirt', ', 5 km ', 'from', ' www.example.org.']
+    ['', 'A', ' ', 'dog', "'s ", 'T-shirt', ', ', '5 km', ' ', 'from', ' www.example.org.']
     """
     if _PLAIN.fullmatch(text):
         return _LETTERS.split(text)
@@ -64,9 +64,12 @@ def segment(text: str, split: Callable[[list[str]], list[str]] | None = None) ->
         return _segment(text, split)
     parts = [""]
     at = 0
-    for start, end in spans:
+    for start, end, word in spans:
         _append(parts, _segment(text[at:start], split))
-        parts[-1] += text[start:end]
+        if word:
+            parts += (text[start:end], "")
+        else:
+            parts[-1] += text[start:end]
         at = end
     _append(parts, _segment(text[at:], split))
     return parts

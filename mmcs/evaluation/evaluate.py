@@ -68,6 +68,7 @@ def evaluate(
     cache: EmbeddingCache | None = None,
     cache_features: bool = True,
     num_workers: int = 0,
+    checkpoint: Mapping[str, Any] | None = None,
 ) -> list[Row]:
     """Evaluates ``towers`` on ``suites`` and writes ``folder/results.json`` and ``folder/retrieval/``.
 
@@ -80,6 +81,7 @@ def evaluate(
         cache: where the suites' embeddings are kept; None: nowhere.
         cache_features: whether features of locked trunks are kept on disk.
         num_workers: processes that read and decode.
+        checkpoint: the ``file`` and ``step`` of the run's checkpoint that ``towers`` are, kept in ``results.json``.
 
     Returns:
         the rows of ``results.json``.
@@ -110,6 +112,7 @@ def evaluate(
         found.rows += [{**row, "notes": [*row["notes"], note]} if note else row for row in rows]
         list(found.keep([ranking]))
     extra = {
+        **({"checkpoint": dict(checkpoint)} if checkpoint else {}),
         "languages": list(dict.fromkeys(language for suite in suites for language in suite.languages)),
         "seen_languages": list(seen),
         "suites": {suite.name: suite.as_dict() for suite in suites},

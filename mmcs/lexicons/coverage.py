@@ -1,7 +1,7 @@
 """How much of a text a lexicon can switch, per language: ``mmcs lexicon coverage``.
 
-Words are found as the strategies find them (``segment``). Content words are those with a letter that are not function
-words of the source language (``frequency.stop_words``).
+Words are found as the strategies find them (``segment``). Content words are those with a letter that are neither
+measures ("5 km") nor function words of the source language (``frequency.stop_words``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def coverage(
     texts: Iterable[str], lexicon: Lexicon, *, top: int = 20, lemmas: Callable[[str], Sequence[str]] | None = None
 ) -> dict[str, Any]:
-    """Shares of the words of ``texts`` that ``lexicon`` knows.
+    """Shares of the words of ``texts`` that ``lexicon`` has, by themselves or in a phrase.
 
     Args:
         texts: captions.
@@ -44,49 +44,75 @@ def coverage(
     Raises:
         DataError: there is no word in ``texts``.
     """
-    lookup = Lookup(lexicon)
-    counts: Counter[str] = Counter()
+    kinds = {"": _Covered(lexicon)} | ({"_with_lemmas": _Covered(lexicon, lemmas)} if lemmas else {})
     number = 0
     for text in texts:
         number += 1
-        counts.update(map(lookup.normalise, segment(text, lookup.split)[1::2]))
+        for kind in kinds.values():
+            kind.add(text)
+    counts = kinds[""].counts
     if not counts:
         raise DataError(f"no word was found in {number} texts; nothing can be covered.")
     stop = stop_words(lexicon.source_language)
-    content = {word: n for word, n in counts.items() if word not in stop and any(map(str.isalpha, word))}
-    known: dict[str, set[str]] = {language: set() for language in lexicon.languages}
-    by_lemma: dict[str, set[str]] = {language: set() for language in lexicon.languages}
-    for word in counts:
-        for language in lexicon.languages_of(word):
-            known[language].add(word)
-        for lemma in lemmas(word) if lemmas else ():
-            for language in lexicon.languages_of(lemma):
-                by_lemma[language].add(word)
+    content = {word: n for word, n in counts.items() if word not in stop and _has_letter(word)}
+    languages: dict[str, dict[str, Any]] = {language: {} for language in lexicon.languages}
+    for suffix, kind in kinds.items():
+        for language, covered in kind.by_language().items():
+            shares = _of_language(counts, content, covered, top)
+            languages[language] |= {f"{name}{suffix}": value for name, value in shares.items()}
     listed = f"the {STOP_WORDS} commonest words of {lexicon.source_language}, as far as they are function words"
     return {
         "texts": number,
         "tokens": counts.total(),
         "content_tokens": sum(content.values()),
         "stop_words": listed if stop else "none",
-        "languages": {
-            language: _of_language(counts, content, known[language], by_lemma[language] if lemmas else None, top)
-            for language in lexicon.languages
-        },
+        "languages": languages,
     }
 
 
-def _of_language(
-    counts: Counter[str], content: dict[str, int], known: set[str], by_lemma: set[str] | None, top: int
-) -> dict[str, Any]:
-    def of(covered: set[str], suffix: str = "") -> dict[str, Any]:
-        missing = sorted((word for word in content if word not in covered), key=lambda word: (-content[word], word))
-        return {
-            f"tokens{suffix}": sum(counts[word] for word in covered) / counts.total(),
-            f"content_tokens{suffix}": sum(content.get(word, 0) for word in covered) / max(sum(content.values()), 1),
-            f"uncovered{suffix}": [[word, content[word]] for word in missing[:top]],
-        }
+def _has_letter(word: str) -> bool:
+    return any(map(str.isalpha, word)) and not word[0].isdigit()
 
-    return of(known) | (of(known | by_lemma, "_with_lemmas") if by_lemma is not None else {})
+
+class _Covered:
+    """Counts the words of texts, and those of them that each language of a lexicon has, by themselves or in a phrase."""
+
+    def __init__(self, lexicon: Lexicon, lemmas: Callable[[str], Sequence[str]] | None = None) -> None:
+        self.lexicon, self.lemmas = lexicon, lemmas
+        self.lookup = Lookup(lexicon, lemmas=lemmas)
+        self.counts: Counter[str] = Counter()
+        self.in_phrases: dict[str, Counter[str]] = {language: Counter() for language in lexicon.languages}
+
+    def add(self, text: str) -> None:
+        parts = segment(text, self.lookup.split)
+        words = list(map(self.lookup.normalise, parts[1::2]))
+        self.counts.update(words)
+        places: dict[str, set[int]] = {}
+        for window in self.lookup.windows(parts):
+            for key in window.keys:
+                for language in self.lexicon.languages_of(key.phrase):
+                    places.setdefault(language, set()).update(range(window.first >> 1, (window.last >> 1) + 1))
+        for language, of_language in places.items():
+            self.in_phrases[language].update(words[place] for place in of_language)
+
+    def by_language(self) -> dict[str, Counter[str]]:
+        """Per language and word, how many of its occurrences are covered."""
+        covered = {language: counts.copy() for language, counts in self.in_phrases.items()}
+        for word, n in self.counts.items():
+            for form in (word, *(self.lemmas(word) if self.lemmas else ())):
+                for language in self.lexicon.languages_of(form):
+                    covered[language][word] = n
+        return covered
+
+
+def _of_language(counts: Counter[str], content: dict[str, int], covered: Counter[str], top: int) -> dict[str, Any]:
+    missing = {word: n - covered[word] for word, n in content.items() if n > covered[word]}
+    total = sum(content.values())
+    return {
+        "tokens": covered.total() / counts.total(),
+        "content_tokens": (total - sum(missing.values())) / max(total, 1),
+        "uncovered": [list(one) for one in sorted(missing.items(), key=lambda one: (-one[1], one[0]))[:top]],
+    }
 
 
 def texts_of_file(path: str | os.PathLike[str]) -> Iterator[str]:

@@ -39,4 +39,4 @@ def _cause(phrase: str) -> str:
         return "punctuation before its first word"
     if not phrase[-1].isalnum():
         return "punctuation behind its last word"
-    return "an address, a number with a unit or punctuation inside, which is no word"
+    return "an address, a name or a tag in it"

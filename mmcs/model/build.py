@@ -23,7 +23,7 @@ from mmcs.model.image_size import check_image_size, set_image_size
 from mmcs.model.lora import add_adapters
 from mmcs.model.source import Source, find_source
 from mmcs.model.towers import Towers
-from mmcs.model.tuning import freeze_for_adapters, freeze_unreached, recompute_activations
+from mmcs.model.tuning import freeze_for_adapters, freeze_unreached, recompute_activations, use_channels_last
 from mmcs.model.weights import misfit, safe_reading
 
 
@@ -83,7 +83,6 @@ def build_towers(
             if exit_code_of(error) is not None:
                 raise
             raise UserError(_sentence(name, pretrained, error, hub)) from error
-    clip.visual.to(memory_format=torch.channels_last)  # same weights, convolutions up to 1.5 times as fast
     config: dict[str, Any] = {"name": name, "pretrained": pretrained, "model_cfg": source.model_cfg}
     config |= {"preprocess_cfg": _preprocess_cfg(clip), "random": list(source.random)}
     towers = Towers(clip, tokenizer, config, image_dropout=image_dropout, text_dropout=text_dropout).eval()
@@ -97,6 +96,7 @@ def build_towers(
             freeze_for_adapters(towers, tower)
         with quiet(), _fixed_seed():
             add_adapters(towers, adapted, r=lora["r"], alpha=lora["alpha"], dropout=lora["dropout"])
+    use_channels_last(towers)
     if grad_checkpointing:
         recompute_activations(towers)
     towers.compiles = compile

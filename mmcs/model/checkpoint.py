@@ -6,26 +6,24 @@ LightningModule writes with these helpers; evaluation, embedding and export read
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from mmcs.errors import DataError, UserError
-from mmcs.files import atomic_file, settled
+from mmcs.errors import DataError, MmcsError, UserError, exit_code_of
 from mmcs.model.build import build_towers
-from mmcs.model.sharded_checkpoint import read as read_parts
+from mmcs.model.checkpoint_file import FORMAT, read_checkpoint, write_checkpoint
+from mmcs.model.damage import guarded
+from mmcs.model.run_checkpoints import best_checkpoint
 from mmcs.model.source import CONFIG_FILE
 from mmcs.model.temperature import ensure_bias
 from mmcs.model.towers import Towers
 from mmcs.model.wise_ft import interpolate
 
-FORMAT = 1
 PREFIX = "towers."  # of the towers' names in a checkpoint's state_dict
 
 
@@ -83,11 +81,9 @@ def load_model(model: str | os.PathLike[str], pretrained: str | None = None, *, 
     if is_run or path.suffix == ".ckpt":
         if pretrained:
             raise UserError(f"--pretrained goes with an OpenCLIP name; {path} brings its own weights.")
-        checkpoint = _best(path) if is_run else path
+        checkpoint = best_checkpoint(path) if is_run else path
         if checkpoint is None:
-            raise UserError(
-                f"run {path} has no checkpoint yet: neither best*.ckpt nor last.ckpt lies in its checkpoints."
-            )
+            raise UserError(f"run {path} has no checkpoint yet: checkpoints/ holds neither best*.ckpt nor last.ckpt.")
         return _load_checkpoint(checkpoint, alpha)
     if alpha is not None:
         raise UserError(f"alpha goes with a run or a checkpoint of mmcs: {model} does not say where training began.")
@@ -100,37 +96,19 @@ def load_model(model: str | os.PathLike[str], pretrained: str | None = None, *, 
     return Loaded(towers, None, f"{name} {pretrained}" if pretrained else name, None)
 
 
-def _best(run: Path) -> Path | None:
-    """What the run's results are of, as ``mmcs.finish`` leaves it."""
-    folder = run / "checkpoints"
-    best = sorted(folder.glob("best*.ckpt"), key=lambda file: (file.stat().st_mtime_ns, file.name))
-    if best:
-        return best[-1]
-    return folder / "last.ckpt" if settled(folder / "last.ckpt").exists() else None
-
-
 def _load_checkpoint(path: Path, alpha: float | None) -> Loaded:
     checkpoint = read_checkpoint(path)
     extras = checkpoint["mmcs"]
     chosen = extras.get("wise_ft")
-    if chosen and alpha is not None:  # its weights lie on the line already: the end of it is another checkpoint's
-        return _load_checkpoint(path.with_name(chosen["of"]), alpha)
-    arguments = {key: value for key, value in extras["config"]["model"].items() if key != "_target_"}
-    try:
-        towers = build_towers(**arguments)
-    except TypeError as error:
-        raise DataError(
-            f"checkpoint {path} has a model configuration that this mmcs does not know ({error})."
-        ) from None
-    for kind, own in (("image", towers.image_fingerprint), ("text", towers.text_fingerprint)):
-        expected = extras[f"{kind}_fingerprint"]
-        if expected is not None and expected != own():
-            raise UserError(
-                f"checkpoint {path} was trained on another {kind} tower than {arguments['name']} now gives: its weights, "
-                "preprocessing or tokeniser have changed; give it the model it was trained on, or train again."
-            )
+    if chosen and alpha is not None:  # its weights are interpolated already: the trained ones are in another checkpoint
+        trained = path.with_name(chosen["of"])
+        if read_checkpoint(trained)["mmcs"].get("wise_ft"):
+            raise DataError(f"checkpoint {path} is malformed: {trained.name} does not hold trained weights.")
+        return _load_checkpoint(trained, alpha)
+    towers = _built(extras, path)
     start = {name: value.clone() for name, value in towers.trainable_state_dict().items()} if alpha is not None else {}
-    _load_trained(towers, checkpoint)
+    with guarded(path):
+        _load_trained(towers, checkpoint)
     if alpha is not None:
         tuned = towers.trainable_state_dict()
         start |= {name: value for name, value in tuned.items() if name.startswith("clip.logit_")}
@@ -143,12 +121,80 @@ def _load_checkpoint(path: Path, alpha: float | None) -> Loaded:
         run.name if run_folder else path.stem,
         run_folder,
         alpha=chosen["alpha"] if chosen else alpha,
-        evaluated=run_folder is not None and alpha is None and path.name == getattr(_best(run), "name", None),
+        evaluated=run_folder is not None and alpha is None and _is_evaluated(run, path, checkpoint.get("global_step")),
     )
 
 
+def evaluated_as(path: Path, step: Any) -> dict[str, Any]:
+    """How ``results.json`` names the checkpoint that its rows are of."""
+    return {"file": path.name, "step": step}
+
+
+def _is_evaluated(run: Path, path: Path, step: Any) -> bool:
+    """Whether the results of the run in ``run`` are of its checkpoint ``path``."""
+    if path.name != getattr(best_checkpoint(run), "name", None):
+        return False
+    try:
+        results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+        return results.get("checkpoint") in (None, evaluated_as(path, step))  # None: by an older mmcs
+    except (OSError, ValueError, AttributeError):
+        return True
+
+
+def _built(extras: dict[str, Any], path: Path) -> Towers:
+    """The towers of a checkpoint as they were before training.
+
+    Raises:
+        UserError: they cannot be built here, or a locked one has changed since. DataError: a malformed configuration.
+    """
+    arguments = {key: value for key, value in extras["config"]["model"].items() if key != "_target_"}
+    try:
+        towers = build_towers(**arguments)
+    except MmcsError:
+        raise
+    except Exception as error:  # of a configuration that was not written by this mmcs
+        if exit_code_of(error) is not None:
+            raise
+        what = f"{type(error).__name__}: {str(error)[:200]}"
+        raise DataError(f"checkpoint {path} has a model configuration that this mmcs cannot use ({what}).") from None
+    check_fingerprints(towers, extras, path)
+    return towers
+
+
+def check_fingerprints(towers: Towers, extras: dict[str, Any], path: Path) -> None:
+    """Compares locked towers with those that a checkpoint was trained on.
+
+    Raises:
+        UserError: they differ.
+    """
+    for kind, own in (("image", towers.image_fingerprint), ("text", towers.text_fingerprint)):
+        expected = extras.get(f"{kind}_fingerprint")
+        if expected is not None and expected != own():
+            raise UserError(
+                f"checkpoint {path} was trained on another {kind} tower than {towers.config['name']} now gives: its weights, "
+                "preprocessing or tokeniser have changed; give it the model it was trained on, or train again."
+            )
+
+
+def check_belongs(towers: Towers, content: dict[str, Any], path: Path) -> None:
+    """Compares the weights in a checkpoint's content with what training is about to change.
+
+    Raises:
+        UserError: other names, other shapes, or a locked tower that is another one.
+    """
+    check_fingerprints(towers, content["mmcs"], path)
+    own = {name: tuple(value.shape) for name, value in trainable_state(towers).items()}
+    kept = {name.removeprefix(PREFIX): tuple(value.shape) for name, value in content["state_dict"].items()}
+    other = sorted(name for name in own.keys() | kept.keys() if own.get(name) != kept.get(name))
+    if other:
+        raise UserError(
+            f"checkpoint {path} holds other weights than this run trains: {len(other)} differ, such as {', '.join(other[:3])}. "
+            f"Resume with the settings of its run, or start a new run from its weights (model.pretrained={path})."
+        )
+
+
 def save_weights(towers: Towers, source: Path, target: Path, **extras: Any) -> None:
-    """Writes ``towers``' weights as a checkpoint to evaluate and export, not to go on from; what else it says is ``source``'s.
+    """Writes ``towers``' weights as a checkpoint to evaluate and export, not to resume from; all else in it is ``source``'s.
 
     Args:
         source: a checkpoint of these same towers. extras: plain values that go into its ``"mmcs"`` entry.
@@ -159,13 +205,14 @@ def save_weights(towers: Towers, source: Path, target: Path, **extras: Any) -> N
     }
     content["state_dict"] = {PREFIX + name: value.detach().cpu() for name, value in trainable_state(towers).items()}
     content["mmcs"] = {**known["mmcs"], **extras}
-    with atomic_file(target) as partial:
-        torch.save(content, partial)
+    write_checkpoint(content, target)
 
 
-def load_weights(towers: Towers, path: Path) -> None:
-    """What training changed, from a checkpoint of these same towers."""
-    _load_trained(towers, read_checkpoint(path))
+def load_weights(towers: Towers, path: Path) -> int | None:
+    """Loads what training changed from a checkpoint of these same towers; returns the checkpoint's step."""
+    content = read_checkpoint(path)
+    _load_trained(towers, content)
+    return content.get("global_step")
 
 
 def _load_trained(towers: Towers, checkpoint: dict[str, Any]) -> None:
@@ -175,28 +222,3 @@ def _load_trained(towers: Towers, checkpoint: dict[str, Any]) -> None:
     towers.load_trainable_state_dict(
         {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
     )
-
-
-def read_checkpoint(path: Path, into: Callable[[str], Tensor | None] = lambda key: None) -> dict[str, Any]:
-    """A checkpoint's content, whether a file or a folder of parts, on the CPU, nothing in it executed.
-
-    Args:
-        into: where the tensors of a folder go that need not be whole, see ``sharded_checkpoint.read``.
-
-    Raises:
-        UserError: no such file, or not one of mmcs. DataError: damaged, or written by a newer mmcs.
-    """
-    if not path.exists():
-        raise UserError(f"checkpoint {path} does not exist.")
-    try:
-        folder = path.is_dir()
-        checkpoint = read_parts(path, into) if folder else torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        first = str(error).strip().split("\n")[0]
-        raise DataError(f"checkpoint {path} is damaged or holds more than plain values: {first}") from None
-    extras = checkpoint.get("mmcs") if isinstance(checkpoint, dict) else None
-    if not isinstance(extras, dict) or "model" not in extras.get("config", {}):
-        raise UserError(f"{path} is no checkpoint of mmcs (OpenCLIP's own go with a name: NAME --pretrained FILE).")
-    if extras["format"] > FORMAT:
-        raise DataError(f"checkpoint {path} was written by a newer mmcs (format {extras['format']}); update mmcs.")
-    return checkpoint

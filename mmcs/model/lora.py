@@ -29,7 +29,7 @@ USUAL = (
 
 class UnpackedAttention(nn.Module):
     """The self-attention of open_clip's own blocks, with the weights of ``nn.MultiheadAttention`` in two linear layers, which
-    adapters can stand beside.
+    take adapters.
 
     (peft's own adapter for ``nn.MultiheadAttention`` adds its product to the weight before every forward and subtracts it
     after: frozen weights drift by rounding, and are other parameters each time, which neither DDP, nor recomputation, nor a
@@ -149,9 +149,14 @@ def _replace(root: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def _unpacked(clip: nn.Module, name: str) -> Iterable[str]:
-    """The names of the layers that adapters for the module ``name`` stand beside."""
+    """The names of the layers that adapters for the module ``name`` are added to: those that the model calls."""
     module = clip.get_submodule(name)
     if not isinstance(module, nn.MultiheadAttention):
+        parent = clip.get_submodule(name.rpartition(".")[0])
+        if hasattr(
+            parent, "qkv_bias_separate"
+        ):  # timm's EVA, BEiT and Swin v2 read the weight of qkv, unless this is set
+            parent.qkv_bias_separate = True  # type: ignore[assignment]
         return [name]
     _replace(clip, name, UnpackedAttention(module))
     return [f"{name}.in_proj", f"{name}.out_proj"]
@@ -179,7 +184,7 @@ def _chosen(towers: Towers, tower: str, chosen: bool | str | Sequence[str]) -> l
 
 
 def _adaptable(clip: nn.Module) -> Iterable[str]:
-    """Names of the modules whose forward adapters can stand beside."""
+    """Names of the modules whose forward takes adapters."""
     from open_clip.modified_resnet import AttentionPool2d
     from open_clip.transformer import ResidualAttentionBlock
     from transformers.pytorch_utils import Conv1D

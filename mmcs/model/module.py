@@ -6,26 +6,28 @@ The datamodule makes the batches, ``mmcs.losses`` the loss, ``mmcs.callbacks`` t
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from lightning import LightningModule
 from lightning.fabric.utilities import move_data_to_device
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmcs.errors import DataError, MmcsError, UserError
+from mmcs.errors import DataError, UserError
 from mmcs.losses.contrastive import ContrastiveLoss
 from mmcs.losses.embedded import Embedded
+from mmcs.losses.gather import world_size
 from mmcs.model.checkpoint import checkpoint_extras, trainable_state
 from mmcs.model.embed import Batch, Embeddings, embed_in_chunks
-from mmcs.model.sharded import shard
+from mmcs.model.finite import LossWatch, check_weights
+from mmcs.model.parameter_groups import parameter_groups
+from mmcs.model.resumed_optimizer import Schedule, keep_settings
+from mmcs.model.sharded import is_sharded, shard
 from mmcs.model.teacher import Teacher
 from mmcs.model.temperature import clamp_temperature, prepare_temperature
 from mmcs.model.towers import Towers
-
-_UNDECAYED = re.compile(r"bias|(^|[._])(bn|ln)(\d|_|\.|$)")
+from mmcs.model.tuning import check_gradients
 
 
 class ContrastiveModule(LightningModule):
@@ -34,7 +36,7 @@ class ContrastiveModule(LightningModule):
     Args:
         towers: the model; what is locked stays as it is and is left out of checkpoints.
         loss: see ``ContrastiveLoss``; what it says of the temperature is set in ``towers`` here.
-        optim: ``lr``, ``weight_decay``, ``betas``, ``eps``, ``warmup`` (steps, or a share of all steps where < 1),
+        optim: ``lr``, ``image_lr``, ``text_lr``, ``layer_decay``, ``weight_decay`` (``parameter_groups``), ``betas``, ``eps``, ``warmup`` (steps, or a share of all steps where < 1),
             ``schedule`` ("cosine" or "constant" after the warm-up) and ``chunk_size`` (samples of a process that pass through
             the towers at a time, None: the whole batch; see ``embed_in_chunks``).
         config: the run's resolved configuration (plain dict), kept in checkpoints so that one file is enough to load.
@@ -71,6 +73,8 @@ class ContrastiveModule(LightningModule):
         self.config = config
         self.chunks = number_of_chunks(batch_size, self.optim.get("chunk_size"))
         self.english, self.contrasted = english, contrasted
+        self._watch = LossWatch()
+        self._gradients_checked = False
         self._teacher = (teacher,)  # in a tuple: no part of this module, its state and its gradients
         if not any(parameter.requires_grad and parameter.ndim for parameter in towers.parameters()):
             raise UserError(
@@ -109,6 +113,7 @@ class ContrastiveModule(LightningModule):
                 f"no sample of data.train_shards could be used; `mmcs data inspect SHARDS` says why.{first}"
             )
         terms, embeddings = self.losses(batch)
+        self._watch(self.global_step, terms)
         self._log(terms, embeddings)
         return terms["loss"]
 
@@ -137,18 +142,18 @@ class ContrastiveModule(LightningModule):
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if not every or (self.global_step + 1) % every:
             return
-        if not torch.isfinite(terms["loss"]):
-            told = ", ".join(f"{name} {term.item():.4g}" for name, term in terms.items())
-            raise MmcsError(
-                f"the loss is not finite at step {self.global_step} ({told}): lower optim.lr, set trainer.gradient_clip_val=1, or "
-                "train with trainer.precision=bf16-mixed or 32-true; checkpoints written so far are kept."
-            )
         size = max(1, len(embeddings.images))
         for name, term in terms.items():
             self.log(f"train/{name}", term, prog_bar=name == "loss", batch_size=size, sync_dist=True)
         self.log("train/logit_scale", embeddings.scale.detach(), batch_size=size)
         if embeddings.bias is not None and self.loss.uses_bias:
             self.log("train/logit_bias", embeddings.bias.detach(), batch_size=size)
+
+    def on_after_backward(self) -> None:
+        """Checks, once, that the loss reaches whatever is trained."""
+        if not self._gradients_checked:
+            check_gradients(self.towers)
+            self._gradients_checked = True
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Clamps the temperature, as OpenCLIP does (Radford et al. 2021, section 2.5); within the step, so that every checkpoint
@@ -163,11 +168,11 @@ class ContrastiveModule(LightningModule):
         return {"images": embeddings.images, "texts": embeddings.views[0]}
 
     def configure_optimizers(self) -> Any:
-        """AdamW with weight decay on matrices only, and warm-up; values as OpenCLIP names them."""
+        """AdamW with weight decay on matrices only, learning rates per tower and layer, and warm-up."""
         # Several times as fast, on a CPU, too; but Lightning clips no gradients for it in mixed precision.
         fused = not (self.trainer.gradient_clip_val and str(self.trainer.precision).endswith("mixed"))
         optimizer = torch.optim.AdamW(
-            decay_groups(self.towers, self.optim["weight_decay"]),
+            parameter_groups(self.towers, self.optim),
             lr=self.optim["lr"],
             betas=tuple(self.optim["betas"]),
             eps=self.optim["eps"],
@@ -175,13 +180,21 @@ class ContrastiveModule(LightningModule):
         )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = learning_rate(self.optim["schedule"], self.optim["warmup"], steps)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
+        scheduler = Schedule(optimizer, schedule)
+        keep_settings(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps only what training changes, and what is needed to rebuild the rest."""
+        """Keeps only what training changes, and what is needed to rebuild the rest.
+
+        Raises:
+            MmcsError: the loss or a weight is not finite; no checkpoint is written then.
+        """
+        self._watch.settle()
         kept = {f"towers.{name}" for name in trainable_state(self.towers)}
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in kept}
+        sharded = world_size() if is_sharded(self.towers) else 1
+        check_weights(checkpoint, self.global_step, sharded)
         checkpoint["mmcs"] = checkpoint_extras(self.towers, self.config)
 
 
@@ -198,18 +211,6 @@ def number_of_chunks(batch_size: int, chunk_size: int | None) -> int:
             f"optim.chunk_size is a number of samples, at least 1, or null for the whole batch; got {chunk_size!r}."
         )
     return math.ceil(batch_size / chunk_size)
-
-
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups as open_clip makes them: no decay on biases (of positions, too), normalisation and the temperature."""
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    decayed = [p for name, p in trained if p.ndim >= 2 and not _UNDECAYED.search(name)]
-    kept = {id(p) for p in decayed}
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": [p for _, p in trained if id(p) not in kept], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
 
 
 def learning_rate(schedule: str, warmup: float, steps: int) -> Callable[[int], float]:

@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from mmcs.errors import UserError
 from mmcs.model import sharded_checkpoint
-from mmcs.model.checkpoint import read_checkpoint
+from mmcs.model.checkpoint_file import read_checkpoint
 from mmcs.model.towers import Towers
 
 SCALARS = ("logit_scale", "logit_bias")

@@ -1,16 +1,19 @@
 """Checkpoints that many processes write together: a folder with each process's part of the tensors, and what is no tensor.
 
-The parts are written and read by ``torch.distributed.checkpoint``; ``mmcs.model.sharded`` decides what goes in,
-``read_checkpoint`` gives such a folder as if it were one file. Nothing in a folder is executed when it is read.
+``torch.distributed.checkpoint`` writes and reads the parts; ``mmcs.model.sharded`` decides what goes in,
+``read_checkpoint`` gives such a folder as if it were one file. ``checksums.N.json`` holds the CRC-32 of the files that
+process N wrote. Nothing in a folder is executed when it is read.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import os
 import pickle
 import shutil
 import warnings
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -20,12 +23,19 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor
 from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
-from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
+from torch.distributed.checkpoint.metadata import (
+    _MEM_FORMAT_ENCODING,
+    Metadata,
+    StorageMeta,
+    TensorStorageMetadata,
+)
 
 from mmcs.errors import DataError
-from mmcs.files import replace_path
+from mmcs.files import disk_errors, replace_path
+from mmcs.model.damage import guarded, verify_archive
 
 REST = "meta.pt"  # what is no tensor, with a place for each tensor
+_INDEX = ".metadata"  # torch's, of the parts
 _PLACE = "__tensor__"
 #: All that torch's index of the parts is made of.
 _OF_AN_INDEX = {
@@ -53,23 +63,72 @@ def write(content: Mapping[str, Any], folder: Path, was_scalar: Callable[[tuple[
     Args:
         content: plain values, lists, dictionaries and tensors.
         was_scalar: whether the tensor at a path of keys stands for one without axes.
+
+    Raises:
+        OSError: it cannot be written, such as on a full disk; ``folder`` is then what it was before.
     """
     tensors: dict[str, Tensor] = {}
     rest = _taken_out(content, (), tensors, was_scalar)
     partial = folder.parent / f".{folder.name}.parts.partial"
-    first = not dist.is_initialized() or dist.get_rank() == 0
-    if first:
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    try:
+        with disk_errors(folder):
+            if rank == 0:
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir(parents=True)
+                with (partial / REST).open("wb") as file:
+                    torch.save(rest, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+            _wait()
+            try:
+                dcp.save(tensors, storage_writer=_Writer(str(partial)))
+            except dcp.api.CheckpointException as error:  # a BaseException, with what went wrong in each process
+                raise next(iter(error.failures.values()))[0] from None
+            _write_checksums(partial, rank)
+            _wait()
+            if rank == 0:
+                replace_path(partial, folder)
+    except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        with (partial / REST).open("wb") as file:
-            torch.save(rest, file)
-            file.flush()
-            os.fsync(file.fileno())
+        raise
+
+
+def _wait() -> None:
     if dist.is_initialized():
         dist.barrier()
-    dcp.save(tensors, storage_writer=_Writer(str(partial)))
-    if first:
-        replace_path(partial, folder)
+
+
+def _write_checksums(folder: Path, rank: int) -> None:
+    """Writes the CRC-32 of the files that this process has written; ``REST`` has its own."""
+    own = [*folder.glob(f"__{rank}_*"), *([folder / _INDEX] if rank == 0 else [])]
+    with (folder / f"checksums.{rank}.json").open("w", encoding="utf-8") as file:
+        json.dump({path.name: _crc32(path) for path in own}, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _crc32(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            crc = zlib.crc32(block, crc)
+    return crc
+
+
+def verify(folder: Path) -> None:
+    """Compares the checksums of a folder with its files; one that was written without them passes.
+
+    Raises:
+        DataError: a file is missing or differs.
+    """
+    verify_archive(folder / REST)
+    for written in sorted(folder.glob("checksums.*.json")):
+        for name, crc in json.loads(written.read_text(encoding="utf-8")).items():
+            if Path(name).name != name or not (folder / name).is_file():
+                raise DataError(f"checkpoint {folder} is damaged: {name} is missing.")
+            if _crc32(folder / name) != crc:
+                raise DataError(f"checkpoint {folder} is damaged: the checksum of {name} does not match its bytes.")
 
 
 def _taken_out(value: Any, path: tuple[Any, ...], tensors: dict[str, Tensor], was_scalar: Callable[..., bool]) -> Any:
@@ -88,29 +147,43 @@ def _taken_out(value: Any, path: tuple[Any, ...], tensors: dict[str, Tensor], wa
 
 def read(folder: Path, into: Callable[[str], Tensor | None] = lambda key: None) -> dict[str, Any]:
     """What ``write`` wrote, on any number of processes: each tensor whole and on the CPU, or read into what ``into`` gives for
-    its key (a path of keys, joined by dots), such as this process's part of it.
+    its key (a path of keys, joined by dots), such as this process's part of it. Checksums are verified.
 
     Raises:
         DataError: damaged, or not written by mmcs.
     """
     into = functools.cache(into)
-    try:
-        rest = torch.load(folder / REST, map_location="cpu", weights_only=True)
+    with guarded(folder):
+        verify(folder)
+        rest = _rest(folder)
         reader = _Reader(str(folder))
         known = reader.read_metadata().state_dict_metadata
         tensors = {key: _room(into(key), known[key]) for key in sorted(_keys(rest))}
         # Parts are read by each process for itself: they say nothing to each other, whatever one finds.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.distributed is disabled")
-            dcp.load(tensors, storage_reader=reader, planner=_Planner(), no_dist=True)
-        return _put_back(rest, tensors, {key for key in tensors if into(key) is None})
-    except (pickle.UnpicklingError, dcp.api.CheckpointException, *_DAMAGE) as error:
-        wrong = next(iter(getattr(error, "failures", {}).values()), (error,))[0]
-        first = str(wrong).strip().split("\n")[0]
-        raise DataError(f"checkpoint {folder} is damaged or holds more than plain values: {first}") from None
+            try:
+                dcp.load(tensors, storage_reader=reader, planner=_Planner(), no_dist=True)
+            except dcp.api.CheckpointException as error:  # a BaseException
+                raise next(iter(error.failures.values()))[0] from None
+        return _put_back(rest, lambda key, shape: tensors[key].reshape(shape) if into(key) is None else tensors[key])
 
 
-_DAMAGE = (EOFError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError)
+def read_plain(folder: Path) -> dict[str, Any]:
+    """As ``read``, with tensors that have a shape but no numbers (on torch's "meta" device); checksums are not verified.
+
+    Raises:
+        DataError: damaged, or not written by mmcs.
+    """
+    with guarded(folder):
+        rest = _rest(folder)
+        return _put_back(rest, lambda key, shape: torch.empty(shape, device="meta"))
+
+
+def _rest(folder: Path) -> Any:
+    if not (folder / REST).is_file():
+        raise DataError(f"{folder} is no checkpoint: it has no {REST}.")
+    return torch.load(folder / REST, map_location="cpu", weights_only=True)
 
 
 def _room(target: Tensor | None, known: Any) -> Tensor:
@@ -129,14 +202,14 @@ def _keys(rest: Any) -> set[str]:
     return set().union(*map(_keys, rest)) if isinstance(rest, list | tuple) else set()
 
 
-def _put_back(rest: Any, tensors: Mapping[str, Tensor], whole: set[str]) -> Any:
+def _put_back(rest: Any, tensor: Callable[[str, list[int]], Tensor]) -> Any:
+    """``rest`` with ``tensor(key, shape)`` in each place."""
     if isinstance(rest, dict):
         if _PLACE in rest:
-            tensor = tensors[rest[_PLACE]]
-            return tensor.reshape(rest["shape"]) if rest[_PLACE] in whole else tensor
-        return {key: _put_back(part, tensors, whole) for key, part in rest.items()}
+            return tensor(rest[_PLACE], rest["shape"])
+        return {key: _put_back(part, tensor) for key, part in rest.items()}
     if isinstance(rest, list | tuple):
-        return type(rest)(_put_back(part, tensors, whole) for part in rest)
+        return type(rest)(_put_back(part, tensor) for part in rest)
     return rest
 
 
@@ -149,14 +222,23 @@ class _Index(pickle.Unpickler):
     """Torch keeps its index as a pickle; only the names of ``_OF_AN_INDEX`` are known here."""
 
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("builtins", "getattr"):  # Python 3.11.0 to 3.11.3 pickle a member of an enumeration so
+            return _member
         if name not in _OF_AN_INDEX.get(module, ()):
             raise pickle.UnpicklingError(f"its index names {module}.{name}")
         return super().find_class(module, name)
 
 
+def _member(enumeration: Any, name: Any) -> Any:
+    """``getattr(enumeration, name)`` for the one enumeration that an index has, and for its members alone."""
+    if enumeration is not _MEM_FORMAT_ENCODING or not isinstance(name, str) or name not in enumeration.__members__:
+        raise pickle.UnpicklingError(f"its index names an attribute {name!r}")
+    return enumeration[name]
+
+
 class _Reader(dcp.FileSystemReader):
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
-        with Path(self.path, ".metadata").open("rb") as file:
+        with Path(self.path, _INDEX).open("rb") as file:
             metadata = _Index(file).load()
         if not isinstance(metadata, Metadata):
             raise pickle.UnpicklingError("its index is none")

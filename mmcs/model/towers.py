@@ -76,6 +76,7 @@ class Towers(nn.Module):
         self.image_locked = self.text_locked = False
         self.image_adapted = self.text_adapted = False
         self.compiles = False  # whether trunks are compiled, in training
+        self.channels_last = True  # whether the image tower's convolutions run in the order in which pixels are decoded
         self._compiled: dict[str, Callable[[Tensor], Tensor]] = {}
         self._fingerprints: dict[str, str] = {}
         mean, std = torch.tensor(self.preprocess.mean), torch.tensor(self.preprocess.std)
@@ -107,7 +108,8 @@ class Towers(nn.Module):
     def image_features(self, images: Tensor) -> Tensor:
         """uint8 images (B, 3, H, W) → trunk features (B, F)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.image_locked):
-            return self._run("image", self._image_trunk_features, self.normalise(images))
+            pixels = self.normalise(images)
+            return self._run("image", self._image_trunk_features, pixels if self.channels_last else pixels.contiguous())
 
     def text_features(self, tokens: Tensor) -> Tensor:
         """int64 tokens (B, L) → trunk features (B, F)."""

@@ -6,11 +6,16 @@ evaluation suites stay as they are (``keep``). Called by shards.py for every rec
 
 from __future__ import annotations
 
+import base64
 import io
+import re
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
 import numpy as np
@@ -22,8 +27,11 @@ from mmcs.common.image_formats import image_formats, unidentified
 RASTER = "raster"  # an extension for whatever is never given to the SVG renderer, whatever its file is called
 MAX_BYTES = 128 * 2**20
 MAX_ASPECT = 200  # training drops what is longer: see mmcs.stream.decode
-MAX_SVG_DEPTH = 100  # the renderer recurses: some hundred levels overflow its stack and end the process
+MAX_SVG_DEPTH = 100
 MAX_SVG_ELEMENTS = 100_000
+_SVG_STACK = 64 * 2**20  # bytes, reserved but not filled
+_STACK_LOCK = threading.Lock()
+_EMBEDDED = re.compile(r"data:image/(?:png|jpe?g|gif|webp)[;,]", re.IGNORECASE)  # not an SVG, which nothing would bound
 JPEG_QUALITY = 95
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNS = {
@@ -214,14 +222,37 @@ def render_svg(data: bytes, size: int) -> bytes:
         text = ElementTree.tostring(_svg_tree(data), encoding="unicode")
     with _blamed("SVG that does not render"):
         # Both sides are given: with the width alone a hostile aspect ratio asks for any amount of memory.
-        return resvg_py.svg_to_bytes(
-            svg_string=text,
-            width=size,
-            height=size,
-            dpi=96,  # the renderer's own default of 0 makes a width in points nothing
-            background="#ffffff",
-            skip_system_fonts=True,
+        return _with_deep_stack(
+            lambda: resvg_py.svg_to_bytes(
+                svg_string=text,
+                width=size,
+                height=size,
+                dpi=96,  # the renderer's own default of 0 makes a width in points nothing
+                background="#ffffff",
+                skip_system_fonts=True,
+            )
         )
+
+
+def _with_deep_stack(render: Callable[[], bytes]) -> bytes:
+    """Renders in a thread of its own: the renderer recurses over 1,024 levels (``use`` adds some) before it gives up, and a
+    usual stack overflows after some hundred, which ends the process.
+    """
+    done: Future[bytes] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(render())
+        except BaseException as error:
+            done.set_exception(error)
+
+    with _STACK_LOCK:
+        usual = threading.stack_size(_SVG_STACK)
+        try:
+            threading.Thread(target=run).start()
+        finally:
+            threading.stack_size(usual)
+    return done.result()
 
 
 def _svg_tree(data: bytes) -> ElementTree.Element:
@@ -241,7 +272,21 @@ def _svg_tree(data: bytes) -> ElementTree.Element:
         if element.tag.rpartition("}")[2] not in ("image", "feImage"):
             continue
         for name, value in element.items():
-            if name.rpartition("}")[2] == "href" and not value.strip().startswith(("#", "data:")):
-                raise ImageError("SVG that refers to another file")
+            if name.rpartition("}")[2] == "href" and not value.strip().startswith("#"):
+                _check_embedded(value.strip())
     assert root is not None  # without one, the parser raises
     return root
+
+
+def _check_embedded(address: str) -> None:
+    """Refuses what an SVG shows besides its own drawing, unless it is a picture in the file and bounded in size."""
+    if _EMBEDDED.match(address) is None:
+        raise ImageError("SVG that refers to another file")
+    head, _, body = address.partition(",")
+    try:
+        open_image(base64.b64decode(body) if head.endswith("base64") else unquote_to_bytes(body)).close()
+    except ValueError:
+        return  # it is damaged, and the renderer leaves it out
+    except ImageError as error:
+        if str(error) == "decompression bomb":
+            raise

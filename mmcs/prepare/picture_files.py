@@ -47,7 +47,7 @@ class PictureFiles:
         if _SCHEME.match(name.strip()):
             address = urlsplit(name.strip())
             if address.scheme.lower() != "file":
-                raise NoPicture("address instead of a file (download pictures with img2dataset; mmcs reads its shards)")
+                raise NoPicture("URL instead of a file (download pictures with img2dataset; mmcs reads its shards)")
             name = unquote(address.path)
         if name.strip().startswith("data:"):
             raise NoPicture("picture inside the table instead of a file name")

@@ -82,7 +82,7 @@ def test_a_run_leaves_what_the_contract_names(one_process):
 
 
 def test_two_gloo_processes_train_as_one(world, one_process, tmp_path):
-    """The same global batches: the loss of every step equals that of one process with the whole batch."""
+    """The same global batches: the loss of every step equals that of one process with the whole batch. The end is validated."""
     finished = train(
         world,
         tmp_path / "two",
@@ -90,13 +90,18 @@ def test_two_gloo_processes_train_as_one(world, one_process, tmp_path):
         "trainer=ddp",
         "trainer.accelerator=cpu",
         "trainer.max_epochs=2",
-        "trainer.check_val_every_n_epoch=1",
+        "trainer.check_val_every_n_epoch=10",
         "trainer.log_every_n_steps=1",
         "data.batch_size=8",
     )
     assert finished.returncode == 0, finished.stderr[-3000:]
     assert losses(tmp_path / "two") == pytest.approx(losses(one_process), rel=2e-3)
     assert len(losses(one_process)) == 10
+    status, (best,) = (
+        json.loads((tmp_path / "two/status.json").read_text()),
+        (tmp_path / "two/checkpoints").glob("best*"),
+    )
+    assert best.name == "best-step=10.ckpt" and 0 < status["objective"] <= 1
     one, two = (json.loads((folder / "results.json").read_text()) for folder in (one_process, tmp_path / "two"))
     plain = [[row["n_queries"] for row in own["rows"] if row["task"] != "text_to_text"] for own in (one, two)]
     assert plain[0] == plain[1]

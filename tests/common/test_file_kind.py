@@ -37,7 +37,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0a1b\nsize 12345\
     ("content", "what", "todo"),
     [
         (LFS, "Git LFS pointer", "git lfs pull"),
-        (gzip.compress(b"x"), "gzip", "gunzip"),
+        (gzip.compress(b"x", mtime=0), "gzip", "gunzip"),
         (bz2.compress(b"x"), "bzip2", "unpack"),
         (lzma.compress(b"x"), "xz", "unpack"),
         (zipped(), "zip", "unpack"),

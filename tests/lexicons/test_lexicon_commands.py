@@ -178,6 +178,21 @@ def test_coverage_of_a_text_equals_a_naive_count(
     assert "100 commonest words of en" in result["stop_words"]
 
 
+def test_coverage_counts_the_words_of_phrases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lexicon = write(
+        tmp_path / "terms.lex", {"de": {"running shoe": [("Laufschuh", 1.0)]}, "fi": {"box": [("rasia", 1.0)]}}
+    )
+    (tmp_path / "captions.txt").write_text("Two running shoes in a box\nA running shoe, 5 km\nrunning\n", "utf-8")
+    assert main(["lexicon", "coverage", str(lexicon), "--text", str(tmp_path / "captions.txt"), "--json"]) == 0
+    german, finnish = json.loads(capsys.readouterr().out)["languages"].values()
+    assert german["content_tokens"] == pytest.approx(2 / 6) and german["content_tokens_with_lemmas"] == pytest.approx(
+        4 / 6
+    )
+    assert german["uncovered"] == [["running", 2], ["box", 1], ["shoes", 1]]
+    assert german["uncovered_with_lemmas"] == [["box", 1], ["running", 1]]
+    assert finnish["content_tokens"] == finnish["content_tokens_with_lemmas"] == pytest.approx(1 / 6)
+
+
 def test_coverage_of_shards_reads_all_english_captions_and_counts_what_it_cannot(
     small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

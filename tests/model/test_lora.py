@@ -13,8 +13,9 @@ from tuned import batch, embeddings, lora, trained
 
 from mmcs.errors import UserError
 from mmcs.model.build import build_towers
-from mmcs.model.checkpoint import load_model, read_checkpoint
-from mmcs.model.lora import UnpackedAttention, merged
+from mmcs.model.checkpoint import load_model
+from mmcs.model.checkpoint_file import read_checkpoint
+from mmcs.model.lora import UnpackedAttention, _unpacked, merged
 from mmcs.model.towers import Towers
 
 CONVOLUTIONS = {"image": ["conv_pw"]}  # of the small timm tower, which has no attention
@@ -98,6 +99,42 @@ def test_the_unpacked_attention_is_torchs(own_model: str) -> None:
             unpacked = UnpackedAttention(packed)
             torch.testing.assert_close(unpacked(x, x, x, attn_mask=mask)[0], expected, atol=1e-6, rtol=1e-5)
             assert torch.equal(unpacked.pack()(x, x, x, need_weights=False, attn_mask=mask)[0], expected)
+
+
+def test_attention_that_reads_the_weights_of_qkv_is_adapted(tmp_path: Path) -> None:
+    """timm's EVA with one projection for queries, keys and values, as in EVA01-g-14 and EVA02-E-14."""
+    vision = {"timm_model_name": "eva02_tiny_patch14_224", "timm_pool": "token", "timm_proj": None, "image_size": 224}
+    text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    path = tmp_path / "eva.json"
+    path.write_text(json.dumps({"embed_dim": 24, "vision_cfg": vision, "text_cfg": text, "custom_text": True}))
+    plain, towers = build_towers(str(path)), build_towers(str(path), lora=lora())
+    images = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8)
+    with torch.no_grad():
+        torch.testing.assert_close(towers.embed_images(images), plain.embed_images(images), atol=1e-6, rtol=0)
+    towers.embed_images(images).sum().backward()
+    adapters = {name: p for name, p in towers.named_parameters() if "lora_B" in name and "visual" in name}
+    assert len(adapters) == 12 and all(p.grad is not None and p.grad.abs().max() > 0 for p in adapters.values())
+    with torch.no_grad():
+        torch.testing.assert_close(
+            merged(moved(towers)).embed_images(images), towers.embed_images(images), atol=1e-6, rtol=0
+        )
+
+
+@pytest.mark.parametrize("family", ["beit", "swin_transformer_v2"])
+def test_other_attention_that_reads_the_weights_of_qkv_calls_it_once_adapted(family: str) -> None:
+    from timm.models import beit, swin_transformer_v2
+
+    attention = {
+        "beit": lambda: beit.Attention(16, num_heads=2, qkv_bias=True),
+        "swin_transformer_v2": lambda: swin_transformer_v2.WindowAttention(16, (2, 2), num_heads=2),
+    }[family]()
+    x, called = torch.rand(1, 4, 16), []
+    attention.qkv.register_forward_hook(lambda *_: called.append(True))
+    before = attention(x)
+    assert not called
+    assert list(_unpacked(torch.nn.ModuleDict({"attn": attention}), "attn.qkv")) == ["attn.qkv"]
+    torch.testing.assert_close(attention(x), before)
+    assert called
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from mmcs.assemble import build_loss
 from mmcs.config import compose_config, resolve
 from mmcs.errors import MmcsError, UserError
 from mmcs.model.build import build_towers
-from mmcs.model.module import ContrastiveModule, decay_groups, learning_rate, number_of_chunks
+from mmcs.model.finite import LossWatch
+from mmcs.model.module import ContrastiveModule, learning_rate, number_of_chunks
 
 OPTIM = {"lr": 1e-2, "weight_decay": 0.1, "betas": [0.9, 0.98], "eps": 1e-6, "warmup": 0, "schedule": "constant"}
 
@@ -104,32 +105,6 @@ def test_an_empty_batch_takes_its_step(hf_model, tmp_path):
     assert all(torch.equal(parameter, before[name]) for name, parameter in towers.named_parameters())
 
 
-def test_decay_is_on_matrices_only():
-    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4))
-    decayed, plain = decay_groups(model, 0.2)
-    assert decayed["weight_decay"] == 0.2 and [p.ndim for p in decayed["params"]] == [2]
-    assert plain["weight_decay"] == 0.0 and [p.ndim for p in plain["params"]] == [1, 1, 1]
-
-
-@pytest.mark.parametrize("name", ["ViT-B-32", "RN50", "coca_ViT-B-32", "swin_base_patch4_window7_224"])
-def test_decay_is_where_open_clip_has_it(name):
-    """The rule of its trainer, on the names and shapes of whole models (without their memory)."""
-    import open_clip
-
-    with torch.device("meta"):
-        if name.startswith("swin"):
-            model = pytest.importorskip("timm").create_model(name)
-        else:
-            model = open_clip.create_model(name, precision="fp32", device="meta")
-    theirs = {
-        n for n, p in model.named_parameters() if p.ndim < 2 or any(x in n for x in ("bn", "ln", "bias", "logit_scale"))
-    }
-    names = {id(p): n for n, p in model.named_parameters()}
-    decayed, plain = decay_groups(model, 0.2)
-    assert {names[id(p)] for p in plain["params"]} == theirs
-    assert len(decayed["params"]) + len(plain["params"]) == len(names)
-
-
 def test_the_learning_rate_warms_up_and_falls_as_a_cosine():
     factor = learning_rate("cosine", 0.1, 100)
     assert [factor(0), factor(4), factor(9)] == [0.1, 0.5, 1.0]
@@ -150,7 +125,15 @@ def test_a_loss_that_is_not_finite_stops_the_run(hf_model, tmp_path):
     module = ContrastiveModule(towers, loss(), OPTIM, {"model": {"name": hf_model}}, **SIZES)
     towers.clip.text.proj.weight.data.fill_(float("nan"))
     with pytest.raises(MmcsError, match=r"not finite at step 0 .*lower optim.lr"):
-        fit(module, [batch(towers)], tmp_path, log_every_n_steps=1)
+        fit(module, [batch(towers)], tmp_path, log_every_n_steps=0)
+
+
+def test_a_loss_on_the_cpu_is_looked_at_at_once():
+    watch = LossWatch()
+    watch(0, {"loss": torch.tensor(1.0), "a": torch.tensor(float("nan"))})
+    with pytest.raises(MmcsError, match=r"not finite at step 1 \(loss nan, a 2\)"):
+        watch(1, {"loss": torch.tensor(float("nan")), "a": torch.tensor(2.0)})
+    watch.settle()
 
 
 @pytest.mark.parametrize("size", [0, -3, 2.5])

@@ -9,8 +9,11 @@ import pytest
 import torch
 from tuned import batch, embeddings, lora, trained
 
+from mmcs.callbacks.ema import AverageWeights
+from mmcs.errors import MmcsError
 from mmcs.model.build import build_towers
-from mmcs.model.checkpoint import load_model, read_checkpoint
+from mmcs.model.checkpoint import load_model
+from mmcs.model.checkpoint_file import read_checkpoint
 from mmcs.model.embed import embed_in_chunks
 from mmcs.model.module import ContrastiveModule
 
@@ -92,6 +95,24 @@ def test_half_precision_trains_and_its_embeddings_are_float32_of_unit_length(
     live = {value.dtype for value in content["live"].values()}
     assert live == {torch.bfloat16 if precision == "bf16-true" else torch.float32}
     assert load_model(path).towers.logit_scale.dtype == torch.float32
+
+
+def test_no_checkpoint_with_weights_that_are_not_finite_replaces_a_good_one(own_model: str, tmp_path: Path) -> None:
+    """Of any writer (last, best, preemption, average): all of them go through the trainer."""
+    module, path = trained(tmp_path, {"name": own_model}, epochs=1, ema=0.5)
+    good = path.read_bytes()
+    for spoilt in (float("nan"), float("inf"), 1e30):
+        average = next(own for own in module.trainer.callbacks if isinstance(own, AverageWeights))._average
+        name = next(iter(average))
+        before = average[name].clone()
+        average[name].fill_(spoilt)
+        with pytest.raises(
+            MmcsError, match=rf"weights are not finite after step 2 .*{name}.*no checkpoint was written"
+        ):
+            module.trainer.save_checkpoint(path)
+        assert path.read_bytes() == good and list(tmp_path.glob(".*partial")) == []
+        average[name].copy_(before)
+    module.trainer.save_checkpoint(path)
 
 
 @pytest.mark.slow

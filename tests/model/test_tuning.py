@@ -10,10 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tiny_models import VISION
-from tuned import TEXTS, lora
+from tuned import TEXTS, lora, trained
 
 from mmcs.errors import UserError
 from mmcs.model.build import build_towers
+from mmcs.model.module import ContrastiveModule
+from mmcs.model.towers import Towers
 
 TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
 POOLED = {**VISION, "attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}
@@ -96,3 +98,42 @@ def test_gradient_checkpointing_gives_the_same_gradients_or_says_that_it_cannot(
     with pytest.raises(UserError, match="cannot recompute its activations"):
         build_towers(written("resnet", tmp_path), grad_checkpointing=True)
     build_towers(written("resnet", tmp_path), grad_checkpointing=True, lock_image=True)
+
+
+def with_timm(trunk: str, size: int, folder: Path) -> str:
+    vision = {"timm_model_name": trunk, "timm_pool": "avg", "timm_proj": "linear", "image_size": size}
+    path = folder / f"{trunk}.json"
+    path.write_text(json.dumps({"embed_dim": 24, "vision_cfg": vision, "text_cfg": TEXT}))
+    return str(path)
+
+
+def is_channels_last(towers: Towers) -> bool:
+    weights = [module.weight for module in towers.clip.visual.modules() if isinstance(module, torch.nn.Conv2d)]
+    large = [weight for weight in weights if weight.shape[1] > 1 and weight.shape[2] > 1]  # else both orders are one
+    assert large
+    return all(weight.is_contiguous(memory_format=torch.channels_last) for weight in large)
+
+
+def test_channels_last_is_left_where_its_gradients_overrun_memory(tmp_path: Path) -> None:
+    """MobileCLIP's stem, of a smaller model of its family, trained crashed the process."""
+    mobile = with_timm("fastvit_t8", 64, tmp_path)
+    assert is_channels_last(build_towers(mobile, lock_image=True)), "no gradient, no danger"
+    assert is_channels_last(build_towers(with_timm("test_efficientnet", 32, tmp_path)))
+    towers = build_towers(mobile).train()
+    assert not is_channels_last(towers)
+    orders = []
+    towers.clip.visual.trunk.register_forward_pre_hook(lambda _, inputs: orders.append(inputs[0].is_contiguous()))
+    images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8).permute(0, 3, 1, 2)  # as they are decoded
+    towers.embed_images(images).sum().backward()
+    assert orders == [True]
+
+
+def test_a_weight_that_no_gradient_reaches_stops_the_run_and_is_named(own_model: str, tmp_path: Path) -> None:
+    class Unreached(ContrastiveModule):
+        def configure_model(self) -> None:
+            self.towers.clip.blocks = torch.nn.ModuleList([torch.nn.Linear(2, 2)])
+
+    with pytest.raises(
+        UserError, match=r"^2 trained weights of .*own-tiny.json got no gradient .* not call blocks.N \("
+    ):
+        trained(tmp_path, {"name": own_model}, module=Unreached)

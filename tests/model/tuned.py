@@ -52,6 +52,7 @@ def trained(
     epochs: int = 2,
     ema: float | None = None,
     chunk_size: int | None = None,
+    optim: dict[str, Any] | None = None,
     resume: Path | None = None,
     module: type[ContrastiveModule] = ContrastiveModule,
     **trainer: Any,
@@ -59,8 +60,14 @@ def trained(
     """Trains three steps an epoch; the module and its last checkpoint."""
     towers = build_towers(**model)
     loss = build_loss(resolve(compose_config(["data=shards", "data.train_shards=x"])))
-    optim = {**OPTIM, "chunk_size": chunk_size}
-    own = module(towers, loss, optim, {"model": model}, batch_size=6, global_batch=6)
+    own = module(
+        towers,
+        loss,
+        {**OPTIM, "chunk_size": chunk_size, **(optim or {})},
+        {"model": model},
+        batch_size=6,
+        global_batch=6,
+    )
     loader = torch.utils.data.DataLoader([batch(towers, seed) for seed in range(3)], batch_size=None)
     runner = Trainer(
         max_epochs=epochs,

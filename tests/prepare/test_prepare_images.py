@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import random
@@ -174,6 +175,11 @@ def test_svg_is_rendered_at_the_size_on_white():
     [
         ('viewBox="0 0 9 9"', '<image width="9" height="9" href="/etc/hostname"/>', "refers to another file"),
         ('viewBox="0 0 9 9"', '<image width="9" height="9" xlink:href="file:///etc/hostname"/>', "refers to another"),
+        (
+            'viewBox="0 0 9 9"',
+            '<image width="9" height="9" href="data:image/svg+xml,%3Csvg/%3E"/>',
+            "refers to another",
+        ),
         ('viewBox="0 0 9 9"', "", "shows nothing"),
         ('viewBox="0 0 9 9"', "<rect", "damaged SVG"),
         ('viewBox="0 0 9 9"', "<g>" * 20_000 + "</g>" * 20_000, "nested more than 100 levels"),
@@ -184,6 +190,25 @@ def test_svg_is_rendered_at_the_size_on_white():
 def test_svg_that_cannot_be_used(attributes, content, cause):
     with pytest.raises(ImageError, match=cause):
         convert(SVG.format(attributes, content).encode(), "svg", 64)
+
+
+def test_svg_may_hold_a_bounded_picture():
+    def drawing(image: Image.Image) -> bytes:
+        address = f"data:image/png;base64,{base64.b64encode(encoded(image, 'PNG')).decode()}"
+        return SVG.format('viewBox="0 0 9 9"', f'<image width="5" height="9" href="{address}"/>').encode()
+
+    pixels = decoded(drawing(Image.new("RGB", (8, 8), "red")), "svg")
+    assert np.allclose(pixels[20:40, :20].mean((0, 1)), (254, 0, 0), atol=4)
+    with pytest.raises(ImageError, match="decompression bomb"):
+        convert(drawing(Image.new("1", (10_000, 10_000))), "svg", 64)
+
+
+def test_svg_whose_references_nest_deeply_does_not_end_the_process():
+    """The renderer recurses through ``use``: some hundred levels overflow the stack of a usual thread."""
+    inner = ["<circle r='4'/>", *(f'<use href="#a{n}"/>' for n in range(10))]
+    groups = "".join(f'<g id="a{n}">{"<g>" * 90}{content}{"</g>" * 90}</g>' for n, content in enumerate(inner))
+    data = SVG.format('viewBox="0 0 9 9"', f'<defs>{groups}</defs><use href="#a10"/>').encode()
+    assert decoded(data, "svg").min() < 100
 
 
 def test_svg_with_an_absurd_aspect_or_entities_needs_no_memory():

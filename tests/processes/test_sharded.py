@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 import multiprocessing
 import pickle
+import re
+import shutil
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +15,14 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.checkpoint.metadata import _MEM_FORMAT_ENCODING
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 
-from mmcs.errors import DataError, UserError
+from mmcs.errors import DataError, MmcsError, UserError
 from mmcs.files import replace_path, settled
 from mmcs.model import sharded_checkpoint
+from mmcs.model.finite import check_weights
 from mmcs.model.sharded import _blocks, check_precision, shard
 
 
@@ -74,6 +80,12 @@ def _process(rank: int, folder: str) -> None:
     for _ in range(2):  # the second takes the place of the first
         sharded_checkpoint.write(content(model, optimizer), written, was_scalar)
         dist.barrier()
+    spoilt = torch.tensor([float("nan") if rank == 1 else 1.0])
+    with pytest.raises(
+        MmcsError, match=r"not finite after step 3 \(the first is w\)"
+    ):  # in every process, or one would wait
+        check_weights({"state_dict": {"w": spoilt}}, 4, processes=2)
+    check_weights(content(model, optimizer), 4, processes=2)
     targets = {f"state_dict.{name}": torch.zeros_like(value) for name, value in model.state_dict().items()}
     read = sharded_checkpoint.read(written, targets.get)
     for name, value in model.state_dict().items():
@@ -130,34 +142,89 @@ class _Deadly:
         self.mark = str(mark)
 
 
+def copied(written: Path, target: Path, checksums: bool = False) -> Path:
+    """A copy of a checkpoint, without its checksums as an attacker or an older mmcs leaves it."""
+    shutil.copytree(written, target)
+    for file in () if checksums else target.glob("checksums.*.json"):
+        file.unlink()
+    return target
+
+
 @pytest.mark.parametrize("file", [".metadata", "meta.pt", "__0_0.distcp"])
 def test_a_malicious_folder_executes_nothing(written, tmp_path, file):
-    import shutil
-
-    folder, mark = tmp_path / "last.ckpt", tmp_path / "executed"
-    shutil.copytree(written, folder)
+    folder, mark = copied(written, tmp_path / "last.ckpt"), tmp_path / "executed"
     harm = pickle.dumps(_Deadly(mark))
     (folder / file).write_bytes(harm)
-    with pytest.raises(DataError, match="is damaged or holds more than plain values"):
+    with pytest.raises(DataError, match="is damaged") as raised:
         sharded_checkpoint.read(folder)
-    assert not mark.exists()
+    assert not mark.exists() and "weights_only" not in str(raised.value)
     pickle.loads(harm)
     assert mark.exists()  # it would have
 
 
+@pytest.mark.parametrize("file", [".metadata", "__0_0.distcp", "__1_0.distcp"])
+def test_every_file_of_a_folder_has_a_checksum(written, tmp_path, file):
+    folder = copied(written, tmp_path / "last.ckpt", checksums=True)
+    sharded_checkpoint.verify(folder)
+    data = bytearray((folder / file).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / file).write_bytes(data)
+    with pytest.raises(DataError, match=rf"the checksum of {re.escape(file)} does not match"):
+        sharded_checkpoint.read(folder)
+    (folder / file).unlink()
+    with pytest.raises(DataError, match=rf"{re.escape(file)} is missing"):
+        sharded_checkpoint.read(folder)
+
+
+class _AsPython3112(pickle._Pickler):  # the one in Python, which asks for every object
+    """Pickles the members of enumerations as Python 3.11.0 to 3.11.3 do."""
+
+    def reducer_override(self, value: object) -> Any:
+        return (getattr, (type(value), value.name)) if isinstance(value, enum.Enum) else NotImplemented
+
+
+def test_an_index_of_python_3_11_2_is_read(written, tmp_path):
+    folder = copied(written, tmp_path / "last.ckpt")
+    index = pickle.loads((folder / ".metadata").read_bytes())
+    with (folder / ".metadata").open("wb") as file:
+        _AsPython3112(file).dump(index)
+    assert b"getattr" in (folder / ".metadata").read_bytes()
+    read, expected = sharded_checkpoint.read(folder), sharded_checkpoint.read(written)
+    for name, value in expected["state_dict"].items():
+        assert torch.equal(read["state_dict"][name], value)
+
+
+@pytest.mark.parametrize("arguments", [(_MEM_FORMAT_ENCODING, "__class__"), (OrderedDict, "fromkeys"), (Path, "touch")])
+def test_an_index_names_no_other_attribute(written, tmp_path, arguments):
+    class Attribute:
+        def __reduce__(self):
+            return (getattr, arguments)
+
+    folder = copied(written, tmp_path / "last.ckpt")
+    (folder / ".metadata").write_bytes(pickle.dumps(Attribute()))
+    with pytest.raises(DataError, match="its index names"):
+        sharded_checkpoint.read(folder)
+
+
 def test_an_index_that_names_what_is_no_tensor_is_refused(written, tmp_path):
     """Torch would unpickle such an entry."""
-    import shutil
-
     from torch.distributed.checkpoint.metadata import BytesStorageMetadata
 
-    folder = tmp_path / "last.ckpt"
-    shutil.copytree(written, folder)
+    folder = copied(written, tmp_path / "last.ckpt")
     index = pickle.loads((folder / ".metadata").read_bytes())
     index.state_dict_metadata["state_dict.clip.logit_scale"] = BytesStorageMetadata()
     (folder / ".metadata").write_bytes(pickle.dumps(index))
     with pytest.raises(DataError, match="names something else than tensors"):
         sharded_checkpoint.read(folder)
+
+
+def test_plain_values_are_read_without_the_parts(written, tmp_path):
+    folder = copied(written, tmp_path / "last.ckpt")
+    for part in folder.glob("*.distcp"):
+        part.unlink()
+    plain, whole = sharded_checkpoint.read_plain(folder), sharded_checkpoint.read(written)
+    assert plain["step"] == 3
+    assert {k: v.shape for k, v in plain["state_dict"].items()} == {k: v.shape for k, v in whole["state_dict"].items()}
 
 
 @pytest.mark.parametrize(("before", "after"), [("file", "folder"), ("folder", "file"), ("folder", "folder")])

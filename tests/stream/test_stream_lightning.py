@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
+from mmcs.callbacks.best import KeepBest
 from mmcs.callbacks.last import KeepLast
 from mmcs.errors import UserError
 from mmcs.stream.loader import StreamLoader
@@ -185,16 +185,18 @@ def test_a_run_that_crashes_again_and_again_ends_like_one_that_does_not(shards, 
 
 @pytest.mark.parametrize("estimates", [True, False], ids=["estimated_stepping_batches", "no schedule"])
 def test_the_best_checkpoint_can_be_resumed_too(shards, tmp_path, estimates):
-    """Lightning's own, written when a validation ends: within an epoch and at its end."""
+    """They are written when a validation ends: within an epoch and at its end."""
     for options in ({"val_check_interval": 2}, {"max_steps": 9}):
         folder = tmp_path / str(options)
-        best = ModelCheckpoint(folder, filename="{step}", monitor="score", save_top_k=-1)
+        best = KeepBest(folder, "score", save_top_k=-1)
         whole = fit(streams(shards), [best, KeepLast(folder, 100)], module=Recorder(estimates), **options)
-        kept = sorted(folder.glob("step=*.ckpt"))
+        kept = sorted(folder.glob("best-step=*.ckpt"))
         assert len(kept) >= 2
         for checkpoint in kept:
-            again = fit(streams(shards), [KeepLast(tmp_path / "x", 9)], checkpoint, Recorder(estimates), **options)
-            assert again == whole, (options, checkpoint.name)
+            keep = [KeepBest(tmp_path / "x", "score"), KeepLast(tmp_path / "x", 9)]
+            again = fit(streams(shards), keep, checkpoint, Recorder(estimates), **options)
+            assert again == whole[: len(again)], (options, checkpoint.name)
+            assert {note[0] for note in whole[len(again) :]} <= {"epoch ends"}
 
 
 def test_a_run_can_be_made_longer(shards, tmp_path):
@@ -208,6 +210,82 @@ def test_a_run_can_be_made_longer(shards, tmp_path):
         fit(streams(shards), [KeepLast(tmp_path, 100)], max_steps=first, max_epochs=-1)
         again = fit(streams(shards), [KeepLast(tmp_path, 100)], tmp_path / "last.ckpt", max_steps=12, max_epochs=-1)
         assert steps(again) == longer
+
+
+def validated(notes: list[list[Any]]) -> list[int]:
+    return [note[2] for note in notes if note[0] == "validated"]
+
+
+RARELY = {
+    "fewer epochs than between validations": ({"max_epochs": 2}, [10]),
+    "max_steps between validations": ({"max_steps": 8}, [8]),
+    "both": ({"max_steps": 8, "check_val_every_n_epoch": 1}, [5, 8]),
+    "at the same step": ({"max_epochs": 2, "check_val_every_n_epoch": 2}, [10]),
+    "accumulation": ({"max_steps": 3, "accumulate_grad_batches": 2}, [3]),
+    "limited": ({"max_epochs": 2, "limit_train_batches": 3}, [6]),
+    "switched off": ({"max_epochs": 1, "limit_val_batches": 0}, []),
+}
+
+
+@pytest.mark.parametrize(("options", "expected"), RARELY.values(), ids=RARELY)
+def test_training_ends_with_a_validation(shards, tmp_path, options, expected):
+    """Once, whatever the interval; it counts for the best checkpoint, and a resumed run does the same."""
+    options = {"check_val_every_n_epoch": 10, "max_epochs": -1, **options}
+    best = KeepBest(tmp_path, "score")
+    whole = fit(streams(shards), [best, KeepAll(tmp_path, 1)], **options)
+    assert validated(whole) == expected
+    assert best.last_score == (expected[-1] if expected else None)
+    assert [path.name for path in tmp_path.glob("best*")] == [f"best-step={step}.ckpt" for step in expected[-1:]]
+    for checkpoint in sorted(tmp_path.glob("0*.ckpt"))[::3]:
+        again = fit(
+            streams(shards), [KeepBest(tmp_path / "x", "score"), KeepLast(tmp_path / "x", 99)], checkpoint, **options
+        )
+        assert again == whole[: len(again)], checkpoint.name
+        assert {note[0] for note in whole[len(again) :]} <= {"epoch ends"}
+
+
+class StopAtEpochEnd(Callback):
+    def on_train_epoch_end(self, trainer, pl_module):
+        trainer.should_stop = True
+
+
+def test_a_run_that_is_stopped_is_validated_too(shards, tmp_path):
+    best = KeepBest(tmp_path, "score")
+    notes = fit(streams(shards), [StopAtEpochEnd(), best, KeepLast(tmp_path, 99)], check_val_every_n_epoch=10)
+    assert validated(notes) == [5] and best.last_score == 5
+
+
+def test_a_run_that_has_nothing_left_to_train_is_validated_once(shards, tmp_path):
+    fit(streams(shards), [KeepBest(tmp_path, "score"), KeepAll(tmp_path, 1)], check_val_every_n_epoch=10, max_steps=8)
+    early = sorted(tmp_path.glob("0*.ckpt"))[2]
+    for name, checkpoint, expected in (("a", early, [3]), ("b", tmp_path / "a/best-step=3.ckpt", [3])):
+        best = KeepBest(tmp_path / name, "score")
+        notes = fit(streams(shards), [best, KeepLast(tmp_path / name, 99)], checkpoint, max_steps=3, max_epochs=-1)
+        assert validated(notes) == expected and best.last_score == 3
+    # What it wrote holds the place in the data.
+    longer = fit(streams(shards), [KeepLast(tmp_path / "c", 99)], tmp_path / "a/best-step=3.ckpt", max_steps=8)
+    expected = fit(streams(shards), max_steps=8)
+    assert [note for note in longer if note[0] == "step"] == [note for note in expected if note[0] == "step"]
+
+
+def test_steps_are_counted_on_where_the_end_was_validated(shards, tmp_path):
+    """Loggers count a step when its validation is over; a checkpoint is written before."""
+
+    class Counts(Callback):
+        def __init__(self) -> None:
+            self.steps: list[int] = []
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            self.steps.append(trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+    for first in (3, 5, 7):
+        keep = [KeepBest(tmp_path / str(first), "score"), KeepLast(tmp_path / str(first), 99)]
+        fit(streams(shards), keep, max_steps=first, check_val_every_n_epoch=10, max_epochs=-1)
+        for name in ("last", f"best-step={first}"):
+            counts, checkpoint = Counts(), tmp_path / str(first) / f"{name}.ckpt"
+            keep = [counts, KeepBest(tmp_path / "x", "score"), KeepLast(tmp_path / "x", 99)]
+            fit(streams(shards), keep, checkpoint, max_steps=12, check_val_every_n_epoch=10, max_epochs=-1)
+            assert counts.steps == list(range(first, 12)), (first, name)
 
 
 @pytest.mark.parametrize(
