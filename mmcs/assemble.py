@@ -172,7 +172,6 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
         check_belongs(towers, resumed, resume)
         guard_restore(trainer, resume)
     if trainer.is_global_zero:
-        write_config(config, folder)
         warn_of_random_weights(towers, command="mmcs-train")
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision(config["float32_matmul_precision"])
@@ -215,7 +214,7 @@ def _trainer(settings: dict[str, Any], folder: Path, callbacks: list[Callback], 
 
 
 def write_config(config: dict[str, Any], folder: Path) -> None:
-    """``config.yaml``, resolved: what ran, whole."""
+    """Writes ``config.yaml``, the resolved configuration of the run."""
     from omegaconf import OmegaConf
 
     with atomic_file(folder / "config.yaml") as path:

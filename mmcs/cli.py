@@ -12,7 +12,7 @@ import sys
 from typing import NoReturn
 
 from mmcs import __version__
-from mmcs.errors import report
+from mmcs.errors import Stopped, report
 
 ROOMS = (
     "mmcs.prepare.command",
@@ -57,6 +57,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("mmcs: interrupted; nothing unfinished was kept.", file=sys.stderr)
         return 130
+    except Stopped as error:
+        print(f"mmcs: {error}", file=sys.stderr)
+        return error.exit_code
     except Exception as error:
         return report(error)
     return 0

@@ -28,6 +28,23 @@ class DataError(MmcsError):
     exit_code = 3
 
 
+class Stopped(SystemExit):
+    """A signal ended the command. Like ``KeyboardInterrupt`` it passes by everything that catches an ``Exception``.
+
+    Args:
+        exit_code: 128 + the signal.
+        sentence: what is kept and what to do.
+        step: the last training step.
+    """
+
+    def __init__(self, exit_code: int, sentence: str, step: int = 0) -> None:
+        super().__init__(exit_code)
+        self.exit_code, self.sentence, self.step = exit_code, sentence, step
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
 def exit_code_of(error: BaseException) -> int | None:
     """The exit code for an error that deserves one sentence, or None for a bug that deserves its stack trace."""
     if isinstance(error, MmcsError):

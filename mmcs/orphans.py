@@ -28,7 +28,7 @@ def end_by_parent_alone(*_: object) -> None:
     threading.Thread(target=_watch_and_hear, args=(os.getppid(),), name="end-by-parent", daemon=True).start()
 
 
-_ASKING = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
+_ASKING = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT}
 
 
 def _watch(parent: int) -> None:

@@ -1,7 +1,6 @@
-"""What SIGTERM, SIGUSR1 and SIGUSR2 do to a run: its step ends, a checkpoint is written, it ends with exit code 143.
+"""Ends a run on SIGTERM, SIGUSR1, SIGUSR2 (exit code 143) or Ctrl-C (exit code 130): the step ends, then a checkpoint is written.
 
-``mmcs.train`` listens, ``mmcs.callbacks.last`` asks at every step whether any process was signalled. How a run goes on
-is ``mmcs.resume``'s.
+``mmcs.train`` listens. ``mmcs.callbacks.last`` asks at every step whether any process received a signal.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,46 +17,58 @@ import torch
 import torch.distributed as dist
 from lightning import Trainer
 
+from mmcs.errors import Stopped
 from mmcs.losses.gather import world_size
 
-#: What SLURM, submitit, Kubernetes and the like send some time before they kill.
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-CODE = 128 + signal.SIGTERM
+#: Sent by SLURM, submitit, Kubernetes and the like some time before they kill.
+PREEMPTING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = (*PREEMPTING, signal.SIGINT)
+#: The exit codes of a run that was stopped, and what is printed of it.
+STOPPED = {128 + signal.SIGTERM: "preempted", 128 + signal.SIGINT: "interrupted"}
 
 
-class Preempted(SystemExit):
-    """A signal ended the run. Like ``KeyboardInterrupt`` it passes by everything that catches an ``Exception``."""
+def stopped(sentence: str, step: int = 0, *, number: int | None = None) -> Stopped:
+    """The exception for a run that a signal ended; ``sentence`` follows "interrupted" or "preempted".
 
-    exit_code = CODE
-
-    def __init__(self, sentence: str, step: int = 0) -> None:
-        super().__init__(CODE)
-        self.sentence = sentence
-        self.step = step
-
-    def __str__(self) -> str:
-        return self.sentence
+    Args:
+        number: of the signal; None: the first that came to this process.
+    """
+    code = 128 + (signal.SIGINT if (number or _Received.number) == signal.SIGINT else signal.SIGTERM)
+    return Stopped(code, f"{STOPPED[code]} {sentence}", step)
 
 
-class _Heard:
-    """What this process has been told. (Signal handlers belong to the process, so there is one.)"""
+BEFORE_TRAINING = "before the first training step; run the same command again."
 
-    asked = False
+
+class _Received:
+    """The state of this process. (Signal handlers are per process.)"""
+
+    number: int | None = None
     deferred = False
     hopeless: Callable[[], bool] = staticmethod(lambda: False)
 
 
-def _hear(number: int, _: object) -> None:
-    _Heard.asked = True
-    if _Heard.hopeless():
+def _receive(number: int, _: object) -> None:
+    if number == signal.SIGINT and _Received.number is not None:
+        kill_now()
+    _Received.number = _Received.number or number
+    if _Received.hopeless():
         os._exit(1)  # another process has failed: this one may wait for it in a collective for ever
-    if not _Heard.deferred:
-        raise Preempted("preempted before a step was taken; the same command begins again.")
+    if not _Received.deferred:
+        raise stopped(BEFORE_TRAINING)
+    if number == signal.SIGINT and sys.stderr.isatty():
+        os.write(2, b"\nmmcs-train: the step ends and a checkpoint is written; press Ctrl-C again to end at once.\n")
+
+
+def kill_now() -> None:
+    """Ends this process at once, and with it those that it started (``mmcs.orphans``)."""
+    os.write(2, b"mmcs-train: killed; checkpoints that are complete are kept.\n")
+    os._exit(128 + signal.SIGINT)
 
 
 @contextlib.contextmanager
 def listening(hopeless: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Hears the signals inside; a further one changes nothing. A signal that is ignored stays so.
+    """Receives the signals inside. A second Ctrl-C kills; another further signal changes nothing. Signals that are ignored stay so.
 
     Args:
         hopeless: asked when a signal comes: whether there is nothing to be saved, since another process has failed.
@@ -64,9 +76,9 @@ def listening(hopeless: Callable[[], bool] = lambda: False) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _Heard.asked, _Heard.deferred, _Heard.hopeless = False, False, staticmethod(hopeless)
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, _hear) for number in heard}
+    _Received.number, _Received.deferred, _Received.hopeless = None, False, staticmethod(hopeless)
+    received = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _receive) for number in received}
     try:
         yield
     finally:
@@ -76,30 +88,30 @@ def listening(hopeless: Callable[[], bool] = lambda: False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Inside, a signal is remembered rather than acted on: ``asked_anywhere`` tells."""
-    _Heard.deferred = True
+    """Inside, from the moment at which an ``Agreement`` is made, a signal is remembered rather than acted on."""
     try:
         yield
     finally:
-        _Heard.deferred = False
+        _Received.deferred = False
 
 
-def asked_here() -> bool:
+def received_here() -> bool:
     """Whether a signal has come to this process."""
-    return _Heard.asked
+    return _Received.number is not None
 
 
 class Agreement:
-    """Whether any process of a run was signalled; made and asked by all of them at the same step."""
+    """Whether any process of a run received a signal; made and asked by all of them at the same step, the first."""
 
     def __init__(self) -> None:
         # Not the group of the gradients: on GPUs an answer from there would make every step wait for the queue to empty.
         self._group: Any = dist.new_group(backend="gloo") if world_size() > 1 else None
+        _Received.deferred = True
 
     def asked_anywhere(self) -> bool:
         if self._group is None:
-            return _Heard.asked
-        answer = torch.tensor([int(_Heard.asked)])
+            return received_here()
+        answer = torch.tensor([int(received_here())])
         dist.all_reduce(answer, dist.ReduceOp.MAX, group=self._group)
         return bool(answer)
 

@@ -9,13 +9,15 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmcs.errors import MmcsError, UserError, exit_code_of
+from mmcs.errors import MmcsError, Stopped, UserError, exit_code_of
 from mmcs.orphans import end_with_parent
 
 RESOLVED = "--resolved"  # how a process of a multi-device run is told its configuration
@@ -55,7 +57,7 @@ def launch_processes(config: dict[str, Any], folder: Path) -> Outcome:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     from mmcs.assemble import check
-    from mmcs.preempt import SIGNALS, Preempted
+    from mmcs.preempt import BEFORE_TRAINING, PREEMPTING, STOPPED, stopped
 
     check(config)  # here, once, rather than in every process
     processes = processes_per_node(config) or 1
@@ -65,9 +67,9 @@ def launch_processes(config: dict[str, Any], folder: Path) -> Outcome:
     resolved.write_text(json.dumps(config))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_SECONDS_TO_SAVE))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what it says is told in a sentence
-    passed_on = ["SIGINT", "SIGHUP", "SIGQUIT", *(number.name for number in SIGNALS)]
-    os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", ",".join(passed_on))
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what it says is told in a sentence
     tree = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -77,23 +79,23 @@ def launch_processes(config: dict[str, Any], folder: Path) -> Outcome:
         run_id=folder.name,
         max_restarts=0,
         monitor_interval=0.2,
+        signals_to_handle=",".join(["SIGHUP", "SIGQUIT", *(number.name for number in PREEMPTING)]),
     )
     try:
-        elastic_launch(tree, sys.executable)("-m", "mmcs.train", RESOLVED, str(folder))
+        with _interrupts_passed_on():
+            elastic_launch(tree, sys.executable)("-m", "mmcs.train", RESOLVED, str(folder))
         return Outcome(**json.loads(outcome.read_text()))
     except (ChildFailedError, SignalException) as error:
         told = json.loads(failure.read_text()) if failure.exists() else None
-        if isinstance(error, SignalException) and error.sigval not in SIGNALS:
-            raise KeyboardInterrupt from None
         if told is None and isinstance(error, SignalException):
-            raise Preempted("preempted before a step was taken; the same command begins again.") from None
+            raise stopped(BEFORE_TRAINING, number=error.sigval) from None
         if told is None:
             code = error.get_first_failure()[1].exitcode  # type: ignore[union-attr]
             raise MmcsError(
                 f"a training process was killed (exit code {code}); {folder} holds its checkpoints."
             ) from None
-        if told["code"] == Preempted.exit_code:
-            raise Preempted(told["sentence"], told["step"]) from None
+        if told["code"] in STOPPED:
+            raise Stopped(told["code"], told["sentence"], told["step"]) from None
         wrong = MmcsError(told["sentence"])
         wrong.exit_code = told["code"]
         vars(wrong)["step"] = told["step"]
@@ -103,9 +105,34 @@ def launch_processes(config: dict[str, Any], folder: Path) -> Outcome:
             told_file.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def _interrupts_passed_on() -> Iterator[None]:
+    """Inside, a first Ctrl-C goes on to the processes, a second one kills them. (Torch's launcher would wait for them again.)"""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+
+    from mmcs.preempt import kill_now
+
+    came: list[int] = []
+
+    def receive(number: int, _: object) -> None:
+        if came:
+            kill_now()
+        came.append(number)
+        raise SignalException("Ctrl-C", sigval=signal.SIGINT)
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
+    before = signal.signal(signal.SIGINT, receive)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def child(folder: Path, run: Callable[[dict[str, Any], Path], Outcome]) -> int:
     """One of the processes: calls ``run``, tells the launching process what came of it, returns the exit code."""
-    from mmcs.preempt import Preempted, listening
+    from mmcs.preempt import listening
 
     end_with_parent()
     try:
@@ -114,7 +141,7 @@ def child(folder: Path, run: Callable[[dict[str, Any], Path], Outcome]) -> int:
         if os.environ["RANK"] == "0":
             (folder / OUTCOME).write_text(json.dumps(asdict(outcome)))
         return 0
-    except Preempted as error:
+    except Stopped as error:
         _tell(folder / FAILURE, {"sentence": error.sentence, "code": error.exit_code, "step": error.step})
         return error.exit_code
     except Exception as error:
@@ -128,10 +155,10 @@ def child(folder: Path, run: Callable[[dict[str, Any], Path], Outcome]) -> int:
 
 def _failed(folder: Path) -> bool:
     """Whether a process of this run has failed: the others may wait for it in a collective for ever."""
-    from mmcs.preempt import Preempted
+    from mmcs.preempt import STOPPED
 
     told = json.loads((folder / FAILURE).read_text()) if (folder / FAILURE).exists() else None
-    return told is not None and told["code"] != Preempted.exit_code
+    return told is not None and told["code"] not in STOPPED
 
 
 def _of_a_bug(folder: Path) -> str:

@@ -1,5 +1,5 @@
 """``mmcs-train``: composes the configuration, starts the processes, assembles data, model, callbacks and trainer; fits;
-evaluates the best checkpoint. Nothing is computed here: each line calls the room that does it.
+evaluates the best checkpoint.
 """
 
 from __future__ import annotations
@@ -8,17 +8,32 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmcs.errors import MmcsError, UserError, exit_code_of, report
+from mmcs.errors import Stopped, UserError, exit_code_of, report, sentence_of
 from mmcs.orphans import end_with_parent
 from mmcs.processes import RESOLVED, Outcome, child, launch_processes, processes_per_node
-from mmcs.run_folder import COMPLETED, CONFIG, FAILED, PREEMPTED, STATUS, held, unfinished, write_status
+from mmcs.run_folder import (
+    COMPLETED,
+    CONFIG,
+    FAILED,
+    STATUS,
+    check_free,
+    clear,
+    completed,
+    held,
+    unfinished,
+    write_status,
+)
 from mmcs.started import Started
 
-JOB = "--job"  # how the process of one job of a sweep is told its own
+if TYPE_CHECKING:
+    from mmcs.assemble import Run
+
+JOB = "--job"  # before the folder of one job of a sweep
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,22 +44,21 @@ def main(argv: list[str] | None = None) -> int:
             return child(Path(arguments[1]), run)
         if arguments[:1] == [JOB]:
             return _job(Path(arguments[1]))
-        return _hydra(arguments)
+        return _train(arguments)
     except KeyboardInterrupt:
-        print("mmcs-train: interrupted; checkpoints written so far are kept.", file=sys.stderr)
+        if arguments[:1] != [RESOLVED]:  # the process that started this one reports it
+            print("mmcs-train: interrupted before training; run the same command again.", file=sys.stderr)
         return 130
-    except SystemExit as error:
-        if not hasattr(error, "sentence"):  # not ``mmcs.preempt.Preempted``, which is not imported before it is needed
-            raise
+    except Stopped as error:
         if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
-            print(f"mmcs-train: {error.sentence}", file=sys.stderr)
-        return int(str(error.code))
+            print(f"mmcs-train: {error}", file=sys.stderr)
+        return error.exit_code
     except Exception as error:
         return report(error)
 
 
 def _job(folder: Path) -> int:
-    """One job of a sweep, which waits for this process (see ``mmcs.sweep.process``)."""
+    """Runs one job of a sweep (see ``mmcs.sweep.process``)."""
     import signal
 
     end_with_parent()
@@ -54,68 +68,50 @@ def _job(folder: Path) -> int:
     return 0
 
 
-def _hydra(arguments: list[str]) -> int:
-    from mmcs.config import compose_config, conf_dir, quoted, resolve
+def _train(arguments: list[str]) -> int:
+    """One run, or a sweep, from the command line."""
+    from hydra.core.hydra_config import HydraConfig
 
-    helps = {"-h", "--help", "--hydra-help", "--cfg", "-c"}
-    if {"-m", "--multirun"} & set(arguments) and not helps & set(arguments):
+    from mmcs.command_line import read_command_line, show
+    from mmcs.config import compose_config, hydra_folder, run_config
+
+    line = read_command_line(arguments)
+    if line.shown is not None:
+        show(line)
+        return 0
+    if line.is_sweep:
         from mmcs.sweep.main import sweep
 
-        return sweep(arguments)
-    arguments = [argument if argument.startswith("-") else quoted(argument) for argument in arguments]
-    if not helps & set(arguments):
-        # Composed once before Hydra does, so that a mistake is answered in a sentence and leaves no folder behind.
-        overrides = [a for a in arguments if not a.startswith(("-", "hydra.", "hydra/"))]
-        resolve(compose_config(overrides))
-
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig
-
-    codes: list[int] = []
-
-    @hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")
-    def job(config: DictConfig) -> float | None:
-        folder = Path(HydraConfig.get().runtime.output_dir).absolute()
-        try:
-            resolved = resolve(config)
-            resolved["experiment"] = HydraConfig.get().runtime.choices.get("experiment") or "none"
-            own = any(override.startswith("hydra.run.dir=") for override in HydraConfig.get().overrides.hydra)
-            return launch(resolved, folder, among=None if own else folder.parent)
-        except Exception as error:
-            if exit_code_of(error) is None:
-                raise
-            codes.append(report(error))
-            return None
-        finally:
-            _remove_if_empty(folder)
-
-    sys.argv[1:] = arguments
-    job()
-    return max(codes, default=0)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    for empty in (folder, *folder.parents[:2]):
-        with contextlib.suppress(OSError):
-            empty.rmdir()
+        return sweep(line.overrides)
+    composed = compose_config(line.overrides, hydra=True)
+    HydraConfig.instance().set_config(composed)
+    folder = hydra_folder(composed, "run")
+    if composed.hydra.job.chdir:
+        raise UserError("hydra.job.chdir=true is not supported: relative paths are relative to the working directory.")
+    os.environ.update({str(name): str(value) for name, value in composed.hydra.job.env_set.items()})
+    named = any(override.startswith("hydra.run.dir=") for override in line.overrides)
+    launch(run_config(composed), folder, among=None if named else folder.parent)
+    return 0
 
 
 def launch(config: dict[str, Any], folder: Path, *, among: Path | None = None) -> float | None:
     """Trains in this process, or in a process tree of its own for several devices; where torchrun or srun has started the
-    processes, as one of them. ``status.json`` says how it ended.
+    processes, as one of them. Writes ``status.json`` at the end.
 
     Args:
-        among: where, with ``resume=auto``, a run of this configuration is looked for that has not completed, which then goes
-            on in its own folder. None: in ``folder`` alone.
+        config: resolved; ``overwrite`` replaces the run that ``folder`` holds.
+        among: with ``resume=auto``, the folder of runs among which the newest of this configuration that has not completed is
+            continued. None: only the run in ``folder`` is.
 
-    Returns the best monitored validation figure (the objective of a sweep), None without one.
+    Returns:
+        The best monitored validation figure (the objective of a sweep), None without one.
 
     Raises:
-        UserError, DataError: what cannot be run. Preempted: a signal ended it.
+        UserError, DataError: the run cannot start. Stopped: a signal ended it.
     """
     from mmcs.preempt import listening
 
+    config = {"overwrite": False, **config}
     started = Started.here()
     if started is not None:
         started.check(config["trainer"], processes_per_node(config))
@@ -125,15 +121,21 @@ def launch(config: dict[str, Any], folder: Path, *, among: Path | None = None) -
             "such as torchrun --nnodes 2 --nproc-per-node 8 train.py …"
         )
     first = started is None or started.rank == 0
-    told = first and config["resume"] == "auto"
-    if told and among is not None and (before := unfinished(among, config)):
-        print(f"mmcs-train: note: resume=auto: goes on with {before}.", file=sys.stderr)
+    automatic = config["resume"] == "auto"
+    if automatic and config["overwrite"]:
+        raise UserError("resume=auto continues a run and overwrite=true replaces it; set one of them.")
+    if first and automatic and among is not None and (before := unfinished(among, config)):
+        print(f"mmcs-train: note: resume=auto continues {before}.", file=sys.stderr)
         folder = before
     if started is not None:
         folder = started.agree_on(folder)
-    with held(folder) if first else contextlib.nullcontext():
-        resumed = _resumed(config, folder, told)
-        with listening(), _telling(folder) if first else contextlib.nullcontext():
+    if automatic and (status := completed(folder, config)):
+        if first:
+            print(f"mmcs-train: note: the run in {folder} has completed; there is nothing to do.", file=sys.stderr)
+        return status["objective"]
+    with held(folder) if first else contextlib.nullcontext(), listening():
+        resumed = _resumed(config, folder, first)
+        with _reporting(folder) if first else contextlib.nullcontext():
             several = started is None and (processes_per_node(config) or 1) > 1
             outcome = launch_processes(resumed, folder) if several else run(resumed, folder)
             if first:
@@ -141,45 +143,45 @@ def launch(config: dict[str, Any], folder: Path, *, among: Path | None = None) -
             return outcome.objective
 
 
-def _resumed(config: dict[str, Any], folder: Path, told: bool) -> dict[str, Any]:
-    """``config`` with the checkpoint's path for ``resume``."""
+def _resumed(config: dict[str, Any], folder: Path, first: bool) -> dict[str, Any]:
+    """``config`` with the path of the checkpoint to continue from under ``resume``.
+
+    Raises:
+        UserError: there is no such checkpoint, or the folder holds a run that would be replaced unasked.
+    """
     from mmcs.resume import checkpoint_of
 
     def tell(sentence: str) -> None:
-        if told:
+        if first:
             print(f"mmcs-train: warning: resume=auto: {sentence}", file=sys.stderr)
 
     checkpoint = checkpoint_of(config["resume"], folder, tell)
-    if told and checkpoint is None:
+    continues = checkpoint is not None and folder in checkpoint.parents
+    if continues and config["overwrite"]:
+        raise UserError(f"overwrite=true would remove {checkpoint}, which resume names; set one of them.")
+    if not continues and not config["overwrite"]:
+        check_free(folder)
+    if first and checkpoint is None and config["resume"] == "auto":
         print(f"mmcs-train: note: resume=auto: {folder} has no checkpoint yet, the run begins.", file=sys.stderr)
     return {**config, "resume": checkpoint and str(checkpoint)}
 
 
 @contextlib.contextmanager
-def _telling(folder: Path) -> Any:
-    """Writes ``status.json`` where a run that has begun does not complete."""
-    from mmcs.preempt import Preempted
+def _reporting(folder: Path) -> Iterator[None]:
+    """Writes ``status.json`` if a run that has begun does not complete."""
+    from mmcs.preempt import STOPPED
 
     def begun() -> int | None:
         return (folder / CONFIG).stat().st_mtime_ns if (folder / CONFIG).exists() else None
 
     before = begun()
-
-    def tell(status: str, error: BaseException, code: int) -> None:
-        if begun() != before:
-            sentence = " ".join(str(error).split())
-            write_status(folder, status, step=getattr(error, "step", 0), sentence=sentence, code=code)
-
     try:
         yield
-    except Preempted as error:
-        tell(PREEMPTED, error, int(str(error.code)))
-        raise
-    except KeyboardInterrupt:
-        tell(FAILED, MmcsError("interrupted"), 130)
-        raise
     except BaseException as error:
-        tell(FAILED, error, exit_code_of(error) or 1)
+        code = error.exit_code if isinstance(error, Stopped) else exit_code_of(error) or 1
+        if begun() != before:
+            step = getattr(error, "step", 0)
+            write_status(folder, STOPPED.get(code, FAILED), step=step, sentence=sentence_of(error), code=code)
         raise
 
 
@@ -188,27 +190,29 @@ def run(config: dict[str, Any], folder: Path) -> Outcome:
     import torch.distributed as dist
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-    from mmcs.assemble import assemble
-    from mmcs.finish import finish
-    from mmcs.preempt import Preempted, asked_here, deferred, take_over
+    from mmcs.assemble import assemble, write_config
+    from mmcs.preempt import deferred, received_here, stopped, take_over
 
-    parts = assemble(config, folder)
+    parts = assemble({key: value for key, value in config.items() if key != "overwrite"}, folder)
     trainer = parts.trainer
     take_over(trainer)
     if trainer.is_global_zero:
-        (folder / STATUS).unlink(missing_ok=True)  # of the run that goes on
+        if config["overwrite"]:
+            clear(folder)
+        (folder / STATUS).unlink(missing_ok=True)  # of the run that is continued
+        write_config(parts.config, folder)
     try:
         with deferred():
             trainer.fit(parts.module, parts.datamodule, ckpt_path=config["resume"], weights_only=True)
         if dist.is_initialized():  # what follows is one process's work: nothing may wait for the others
             trainer.strategy.barrier()
             dist.destroy_process_group()
-        if asked_here():
+        if received_here():
             raise SIGTERMException
-        objective = finish(parts) if trainer.is_global_zero else None
+        objective = _finish(parts) if trainer.is_global_zero else None
     except SIGTERMException:
-        raise Preempted(
-            f"preempted at step {trainer.global_step}; the same command with resume=auto goes on from {folder}.",
+        raise stopped(
+            f"at step {trainer.global_step}; the same command with resume=auto continues from {folder}.",
             trainer.global_step,
         ) from None
     except BaseException as error:
@@ -216,6 +220,19 @@ def run(config: dict[str, Any], folder: Path) -> Outcome:
         raise
     speeds = (getattr(callback, "samples_per_second", None) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     return Outcome(objective, trainer.global_step, next(filter(None, speeds), None))
+
+
+def _finish(parts: Run) -> float | None:
+    from mmcs.finish import finish
+    from mmcs.preempt import stopped
+
+    try:
+        return finish(parts)
+    except Stopped:
+        raise stopped(
+            f"during the final evaluation, after training: the checkpoints in {parts.folder} are complete; the same command "
+            "with resume=auto repeats the evaluation."
+        ) from None
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Protocol
 
 from mmcs.errors import MmcsError, UserError
 from mmcs.files import atomic_file
-from mmcs.run_folder import COMPLETED, CONFIG, read_config, read_status
+from mmcs.run_folder import COMPLETED, CONFIG, read_config, read_status, without_launch
 
 COST, LOG = "cost.json", "log.txt"
 MOST_WORKERS = 4
@@ -53,7 +53,7 @@ class Job:
         """
         if not (self.folder / CONFIG).exists():
             return False
-        if read_config(self.folder) != json.loads(json.dumps({**self.config, "resume": None})):
+        if read_config(self.folder) != without_launch(self.config):
             raise UserError(
                 f"{self.folder} holds a run of other settings; remove it, or name another folder with study.out=…"
             )

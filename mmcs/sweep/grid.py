@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 
 from mmcs.errors import UserError
 from mmcs.sweep.outcome import WAITING, Outcome
-from mmcs.sweep.sweeper import Sweep, Sweeper
+from mmcs.sweep.sweeper import Sweep, Sweeper, split, values_of
 
 
 class Grid(Sweeper):
@@ -24,26 +24,20 @@ class Grid(Sweeper):
 
     def __init__(self, max_batch_size: int | None = None, params: Mapping[str, object] | None = None) -> None:
         if max_batch_size is not None and max_batch_size < 1:
-            raise UserError(f"hydra.sweeper.max_batch_size is a number of 1 or more, or null; got {max_batch_size}.")
+            raise UserError(f"hydra.sweeper.max_batch_size must be >= 1 or null, got {max_batch_size}.")
         self.max_batch_size = max_batch_size
         self.params = dict(params or {})
 
     def run(self, sweep: Sweep, overrides: Sequence[Override], parser: OverridesParser) -> None:
-        own = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
-        by_key = {override.get_key_element(): override for override in (*own, *overrides)}
-        swept = {key: _values(override) for key, override in by_key.items() if override.is_sweep_override()}
-        shared = [f"{key}={own.get_value_element_as_str()}" for key, own in by_key.items() if key not in swept]
-        points = list(itertools.product(*swept.values()))
+        shared, swept = split(self.params, overrides, parser)
+        points = list(
+            itertools.product(*([f"{key}={value}" for value in values_of(own)] for key, own in swept.items()))
+        )
         jobs = [sweep.compose(number, len(points), shared, point) for number, point in enumerate(points)]
         if all(job.config is None for job in jobs):
             raise UserError(jobs[0].sentence or "no point of the sweep can be composed.")
+        sweep.check(jobs)
         sweep.record.begin([Outcome(job.number, job.overrides, str(job.folder), WAITING) for job in jobs])
         size = self.max_batch_size or len(jobs)
         for begin in range(0, len(jobs), size):
             sweep.launch(jobs[begin : begin + size])
-
-
-def _values(override: Override) -> list[str]:
-    if not override.is_discrete_sweep():
-        raise UserError(f"{override.input_line} has no list of values; hydra/sweeper=optuna draws from an interval.")
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]

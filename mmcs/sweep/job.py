@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from mmcs.config import compose_config, resolve
+from mmcs.config import compose_config, run_config
 from mmcs.errors import MmcsError, UserError
 
 
@@ -61,7 +60,7 @@ def compose_job(
         point: overrides of this one.
         sweep: the sweep's folder, absolute.
         typed: the ``hydra`` overrides of the command line.
-        resume: go on from the folder's last checkpoint, whatever the configuration says.
+        resume: continue from the folder's last checkpoint, whatever the configuration says.
     """
     overrides = (*shared, *point)
     about = {"number": number, "label": f"[{number + 1}/{total}]", "overrides": overrides, "cwd": Path.cwd()}
@@ -74,30 +73,29 @@ def compose_job(
         HydraConfig.instance().set_config(composed)
         folder = sweep / str(composed.hydra.sweep.subdir)
         hydra = OmegaConf.to_container(composed.hydra.job.env_set, resolve=True)
-        config = _plain(composed, resume)
+        config = _config(composed, resume)
     except MmcsError as error:
         return Job(**about, folder=sweep / str(number), config=None, sentence=str(error))  # type: ignore[arg-type]
     environment = {str(key): str(value) for key, value in hydra.items()}  # type: ignore[union-attr]
     return Job(**about, folder=folder, config=config, environment=environment)  # type: ignore[arg-type]
 
 
-def _plain(composed: DictConfig, resume: bool) -> dict[str, Any]:
-    experiment = composed.hydra.runtime.choices.get("experiment") or "none"
-    task = copy.deepcopy(composed)
-    with open_dict(task):
-        del task["hydra"]
-    config = resolve(task)
-    config["experiment"] = experiment
+def _config(composed: DictConfig, resume: bool) -> dict[str, Any]:
+    config = run_config(composed)
     if resume:
-        config["resume"] = "auto"
+        config = _continuing(config)
     if config["trainer"].get("num_nodes", 1) != 1:
         raise UserError("a job of a sweep runs on one machine; train on several with torchrun, one run at a time.")
     return config
 
 
+def _continuing(config: dict[str, Any]) -> dict[str, Any]:
+    return {**config, "resume": "auto", "overwrite": False}
+
+
 def resumed(job: Job) -> Job:
-    """The same job, going on from its folder's last checkpoint."""
-    return job if job.config is None else replace(job, config={**job.config, "resume": "auto"})
+    """The same job, continuing from the last checkpoint in its folder."""
+    return job if job.config is None else replace(job, config=_continuing(job.config))
 
 
 def processes_of(config: dict[str, Any]) -> int:

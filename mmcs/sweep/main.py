@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import importlib
 from collections.abc import Sequence
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from hydra import initialize_config_dir
@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from mmcs.config import compose_config, conf_dir, quoted
+from mmcs.config import SEARCH_PATH, compose_config, conf_dir, hydra_folder
 from mmcs.errors import MmcsError, UserError
 from mmcs.run_folder import COMPLETED, held
 from mmcs.sweep.launcher import Launcher
@@ -34,36 +34,33 @@ _BASIC = {
 }
 
 
-def sweep(arguments: Sequence[str]) -> int:
-    """Runs a sweep from the command line's arguments, and returns its exit code: 0 when every job completed, else the
-    highest of the jobs', or 128 + the signal that ended the sweep.
+def sweep(typed: Sequence[str]) -> int:
+    """Runs the sweep of a command line and returns its exit code.
+
+    Args:
+        typed: the overrides, Hydra's among them.
+
+    Returns:
+        0 if every job completed and one has an objective, else the highest exit code of the jobs, or 128 + the signal that ended
+        the sweep.
 
     Raises:
         UserError: nothing can be run at all.
     """
-    typed = [quoted(argument) for argument in arguments if argument not in ("-m", "--multirun")]
-    flags = [argument for argument in typed if argument.startswith("-")]
-    if flags:
-        raise UserError(f"{' '.join(flags)} cannot be combined with -m.")
-    parser = _parser()
+    parser = _parser([own for own in typed if own.startswith(f"{SEARCH_PATH}=")])
     overrides = _parsed(parser, typed)
     hydra = [str(own.input_line) for own in overrides if own.is_hydra_override()]
     task = [own for own in overrides if not own.is_hydra_override()]
     composed = _composed(hydra, task)
-    folder, stop = Path(str(composed.hydra.sweep.dir)).absolute(), Stop()
-    try:
-        with held(folder), stop.caught():
-            launcher, sweeper = _part(composed, "launcher", Launcher), _part(composed, "sweeper", Sweeper)
-            record = Record(folder)
-            try:
-                sweeper.run(Sweep(folder, hydra, launcher, stop, record), task, parser)
-            finally:
-                launcher.close()
-            show(record, Console(markup=False))
-    finally:
-        for empty in (folder, folder.parent):  # of a sweep that could not begin
-            with contextlib.suppress(OSError):
-                empty.rmdir()
+    folder, stop = hydra_folder(composed, "sweep"), Stop()
+    with held(folder), stop.caught():
+        launcher, sweeper = _part(composed, "launcher", Launcher), _part(composed, "sweeper", Sweeper)
+        record = Record(folder)
+        try:
+            sweeper.run(Sweep(folder, hydra, launcher, stop, record), task, parser)
+        finally:
+            launcher.close()
+        show(record, Console(markup=False))
     return record.code if stop.signal is None else 128 + stop.signal
 
 
@@ -90,9 +87,14 @@ def show(record: Record, console: Console) -> None:
     console.print(f"Record: {record.folder / NAME}", soft_wrap=True, highlight=False)
 
 
-def _parser() -> OverridesParser:
+def _parser(search_path: list[str]) -> OverridesParser:
+    """A parser that resolves ``glob(*)``, to files in ``search_path``, too."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        loader = GlobalHydra.instance().config_loader()
+    found: Any = SimpleNamespace(
+        get_group_options=functools.partial(loader.get_group_options, config_name="train", overrides=search_path)
+    )
+    return OverridesParser.create(config_loader=found)
 
 
 def _parsed(parser: OverridesParser, typed: Sequence[str]) -> list[Override]:

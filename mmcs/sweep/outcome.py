@@ -74,8 +74,9 @@ class Record:
 
     @property
     def code(self) -> int:
-        """The highest exit code of the jobs: 0 when all completed."""
-        return max((outcome.code for outcome in self.outcomes.values()), default=0)
+        """The highest exit code of the jobs; 1 if all completed and none has an objective, since nothing can be compared then."""
+        code = max((outcome.code for outcome in self.outcomes.values()), default=0)
+        return 1 if self.outcomes and not code and self.best is None else code
 
 
 def best_of(outcomes: Sequence[Outcome]) -> Outcome | None:

@@ -19,19 +19,29 @@ from typing import IO, Any
 import mmcs
 from mmcs.errors import DataError, UserError
 from mmcs.files import atomic_file
-from mmcs.run_folder import COMPLETED, FAILED, PREEMPTED, STATUS, read_status, write_status
+from mmcs.run_folder import (
+    COMPLETED,
+    FAILED,
+    INTERRUPTED,
+    PREEMPTED,
+    STATUS,
+    holds_run,
+    read_status,
+    without_launch,
+    write_status,
+)
 from mmcs.sweep.job import Job
 from mmcs.sweep.outcome import WAITING, Outcome
 
 JOB, LOG = "job.json", "log.txt"
-STOPPED = "stopped from outside; resume=auto goes on with it"
+STOPPED = "stopped by a signal; resume=auto continues it"
 COMMAND = ("-m", "mmcs.train", "--job")  # and the folder
 #: What a launcher of processes leaves in the environment: a job that saw it would take itself for a rank of another run.
 _OF_A_TREE = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "MASTER_ADDR",
               "MASTER_PORT", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "PL_GLOBAL_SEED")  # fmt: skip
 _PREFIXES = ("TORCHELASTIC_", "ROLE_", "GROUP_WORLD")
-#: Settings in which a run that goes on may differ from the one that began: they do not change what is learnt so far.
-_MAY_DIFFER = ("resume", "trainer", "eval", "callbacks", "logger")
+#: Settings that may change when a run is continued: they do not affect what has been learnt.
+_MAY_DIFFER = ("trainer", "eval", "callbacks", "logger")
 _SECONDS_FOR_A_CHECKPOINT = 600.0
 
 
@@ -103,7 +113,7 @@ def run_job(job: Job, stop: Stop) -> Outcome:
     if job.config is None:
         return _outcome(job, FAILED, sentence=job.sentence, code=2)
     try:
-        earlier = _earlier(job)
+        earlier = earlier_outcome(job)
     except UserError as error:
         return _outcome(job, FAILED, sentence=str(error), code=2)
     if earlier is not None:
@@ -169,29 +179,30 @@ def _environment(job: Job) -> dict[str, str]:
     return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(path), **job.environment}
 
 
-def _earlier(job: Job) -> Outcome | None:
-    """What the job's folder holds of it already: the outcome of a completed run that need not be repeated.
+def earlier_outcome(job: Job) -> Outcome | None:
+    """The outcome of the completed run of this job that its folder holds, with which ``resume=auto`` need not repeat it; else None.
 
     Raises:
-        UserError: the folder holds another run, or one that nobody asked to go on.
+        UserError: the folder holds another run, or one that is not to be continued.
     """
-    assert job.config is not None
-    if not any((job.folder / "checkpoints").glob("*.ckpt")):
-        return None  # nothing has been learnt here
+    if job.config is None or job.config["overwrite"] or not holds_run(job.folder):
+        return None
     if job.config["resume"] != "auto":
-        raise UserError(f"{job.folder} holds a run already; resume=auto goes on with it, or choose another folder.")
+        raise UserError(
+            f"{job.folder} already holds a run: continue the sweep with resume=auto, name another hydra.sweep.dir, or replace "
+            "its runs with overwrite=true."
+        )
     held = read_job(job.folder)
     if held is None:
-        raise UserError(f"{job.folder} holds a run of no sweep; choose another hydra.sweep.dir.")
-    mine = json.loads(json.dumps(job.config))
-    others = [key for key in mine if key not in _MAY_DIFFER and mine[key] != held["config"].get(key)]
+        raise UserError(f"{job.folder} holds a run that is not of a sweep; name another hydra.sweep.dir.")
+    mine, earlier = without_launch(job.config), without_launch(held["config"])
+    others = [key for key in mine if key not in _MAY_DIFFER and mine[key] != earlier.get(key)]
     if others:
         raise UserError(
             f"{job.folder} holds a run with other settings ({' '.join(held['overrides'])}; {', '.join(others)} differ); "
-            "it cannot go on as this one: choose another hydra.sweep.dir."
+            "name another hydra.sweep.dir, or replace its runs with overwrite=true."
         )
-    same = {**mine, "resume": None} == {**held["config"], "resume": None}
-    status = read_status(job.folder) if same else None
+    status = read_status(job.folder) if mine == earlier else None
     if status is None or status["status"] != COMPLETED:
         return None
     return _outcome(job, COMPLETED, objective=status["objective"])
@@ -201,7 +212,7 @@ def _read_end(job: Job, code: int, stop: Stop) -> Outcome:
     status = read_status(job.folder)
     if status is not None and status["status"] == COMPLETED and code == 0:
         return _outcome(job, COMPLETED, objective=status["objective"])
-    if stop.signal is not None or (status is not None and status["status"] == PREEMPTED):
+    if stop.signal is not None or (status is not None and status["status"] in (PREEMPTED, INTERRUPTED)):
         return _ended(job, PREEMPTED, STOPPED, 128 + signal.SIGTERM, status)
     log = job.folder / LOG
     if code < 0:
@@ -227,7 +238,7 @@ def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n") if log.is_file() else []
     return next(
         (line.strip().removeprefix("mmcs: error: ") for line in reversed(lines) if line.strip()),
-        "it ended without a word",
+        "it exited without output",
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import optuna
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Transformer
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -20,7 +21,7 @@ from mmcs.errors import UserError
 from mmcs.run_folder import COMPLETED, FAILED
 from mmcs.sweep.job import Job
 from mmcs.sweep.outcome import Outcome
-from mmcs.sweep.sweeper import Sweep, Sweeper
+from mmcs.sweep.sweeper import Sweep, Sweeper, split, values_of
 
 _NO_TRIAL = "no_trial"  # on a trial that was not run: it drew the point of another, whose objective it was told
 _MOST_REPEATS = 100
@@ -51,18 +52,16 @@ class Study(Sweeper):
         params: Mapping[str, object] | None = None,
     ) -> None:
         if direction not in ("maximize", "minimize"):
-            raise UserError(f"hydra.sweeper.direction is maximize or minimize, got {direction!r}.")
+            raise UserError(f"hydra.sweeper.direction must be maximize or minimize, got {direction!r}.")
         for name, value in (("n_trials", n_trials), ("n_jobs", n_jobs)):
             if not isinstance(value, int) or value < 1:
-                raise UserError(f"hydra.sweeper.{name} is a number of 1 or more, got {value!r}.")
+                raise UserError(f"hydra.sweeper.{name} must be a whole number >= 1, got {value!r}.")
         self.sampler, self.direction, self.storage, self.study_name = sampler, direction, storage, study_name
         self.n_trials, self.n_jobs, self.params = n_trials, n_jobs, dict(params or {})
 
     def run(self, sweep: Sweep, overrides: Sequence[Override], parser: OverridesParser) -> None:
-        own = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
-        by_key = {override.get_key_element(): override for override in (*own, *overrides)}
-        drawn = {key: _distribution(override) for key, override in by_key.items() if override.is_sweep_override()}
-        shared = [f"{key}={own.get_value_element_as_str()}" for key, own in by_key.items() if key not in drawn]
+        shared, swept = split(self.params, overrides, parser)
+        drawn = {key: _distribution(override) for key, override in swept.items()}
         if not drawn:
             raise UserError("nothing to draw: give a key several values (optim.lr=1e-3,1e-4) or an interval.")
         study = self._open(drawn)
@@ -77,15 +76,21 @@ class Study(Sweeper):
                     trial.set_user_attr(_NO_TRIAL, "could not begin")
                     study.tell(trial, state=TrialState.FAIL)
                 raise UserError(sentence)
-            for trial, outcome in zip(trials, sweep.launch(jobs), strict=True):
+            sweep.check(jobs)
+            outcomes = sweep.launch(jobs)
+            for trial, outcome in zip(trials, outcomes, strict=True):
                 _tell(study, trial, outcome)
+            if all(own.status == COMPLETED and own.objective is None for own in outcomes):
+                print("mmcs-train: note: the jobs complete without an objective; the study stops.", flush=True)
+                break
 
     def _open(self, drawn: Mapping[str, BaseDistribution]) -> optuna.Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        sampler = self._sampler(0)
         try:
             study = optuna.create_study(
                 storage=self.storage,
-                sampler=self._sampler(0),
+                sampler=sampler,
                 study_name=self.study_name,
                 direction=self.direction,
                 load_if_exists=True,
@@ -107,7 +112,10 @@ class Study(Sweeper):
         if settings.get("seed") is not None:
             digest = hashlib.blake2b(f"{settings['seed']}/{number}".encode(), digest_size=4).digest()
             settings["seed"] = int.from_bytes(digest, "little") >> 1
-        return instantiate(settings)
+        try:
+            return instantiate(settings)
+        except InstantiationException as error:
+            raise UserError(f"hydra.sweeper.sampler cannot be used: {' '.join(str(error).split())}") from None
 
     def _new(self, study: optuna.Study, drawn: Mapping[str, BaseDistribution]) -> list[Trial]:
         """The trials to run next; none when the study is done."""
@@ -190,18 +198,29 @@ def _tell(study: optuna.Study, trial: Trial, outcome: Outcome) -> None:
 def _distribution(override: Override) -> BaseDistribution:
     value = override.value()
     if isinstance(value, IntervalSweep):
-        assert value.start is not None and value.end is not None
-        log = "log" in value.tags
-        if isinstance(value.start, int) and isinstance(value.end, int):
-            return IntDistribution(value.start, value.end, log=log)
-        return FloatDistribution(float(value.start), float(value.end), log=log)
+        return _interval(value, str(override.input_line))
     if (
         isinstance(value, RangeSweep)
         and not value.shuffle
-        and isinstance(value.start, int)
-        and isinstance(value.step, int)
+        and all(isinstance(own, int) for own in (value.start, value.step))
     ):
-        last = value.start + (int(value.stop or 0) - 1 - value.start) // value.step * value.step
-        return IntDistribution(value.start, last, step=value.step)
-    assert isinstance(value, ChoiceSweep | RangeSweep)
-    return CategoricalDistribution([str(own) for own in override.sweep_iterator(transformer=Transformer.encode)])
+        places = range(int(value.start or 0), int(value.stop or 0), int(value.step))
+        if value.step > 0 and places:
+            return IntDistribution(places[0], places[-1], step=places.step)
+    return CategoricalDistribution(values_of(override))
+
+
+def _interval(value: IntervalSweep, typed: str) -> BaseDistribution:
+    assert value.start is not None and value.end is not None
+    log = "log" in value.tags
+    if unknown := sorted(value.tags - {"log"}):
+        raise UserError(f"{typed}: unknown tag {', '.join(unknown)}; known: log.")
+    if not (math.isfinite(value.start) and math.isfinite(value.end)):
+        raise UserError(f"{typed}: the bounds must be finite.")
+    if value.start >= value.end:
+        raise UserError(f"{typed}: the first bound must be less than the second.")
+    if log and value.start <= 0:
+        raise UserError(f"{typed}: a log scale needs bounds > 0, got {value.start}.")
+    if isinstance(value.start, int) and isinstance(value.end, int):
+        return IntDistribution(value.start, value.end, log=log)
+    return FloatDistribution(float(value.start), float(value.end), log=log)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmcs.cli import build_parser
+from mmcs.command_line import read_command_line
 from mmcs.config import compose_config
 from mmcs.sweep.main import _composed, _parsed, _parser
 
@@ -33,11 +34,11 @@ def test_documented_commands_parse(page: Path) -> None:
         if name == "mmcs":
             build_parser().parse_args(arguments)
         elif "-m" in arguments:
-            overrides = _parsed(_parser(), [argument for argument in arguments if argument != "-m"])
+            overrides = _parsed(_parser([]), read_command_line(arguments).overrides)
             hydra = [str(override.input_line) for override in overrides if override.is_hydra_override()]
             _composed(hydra, [override for override in overrides if not override.is_hydra_override()])
         else:
-            compose_config(arguments)
+            compose_config(read_command_line(arguments).overrides)
 
 
 def test_there_are_commands_to_check() -> None:

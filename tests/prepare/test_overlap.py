@@ -384,7 +384,9 @@ def test_mistakes_are_one_sentence(sets, tmp_path, monkeypatch):
             run(*arguments)
     broken = write(tmp_path / "all" / "broken" / "0.tar", {"a": (b"no", "Nothing.", {})})
     for train, suite in ((sets[0], broken), (broken, sets[1])):
-        with pytest.raises(DataError, match=r"1 undecodable image, such as all/broken/0/a: .*; nothing is left to compare"):
+        with pytest.raises(
+            DataError, match=r"1 undecodable image, such as all/broken/0/a: .*; nothing is left to compare"
+        ):
             find_overlap(train, {"suite": suite}, Settings(num_workers=0))
     write_list(tmp_path / "own.txt", audit(sets))
     check_list(tmp_path / "own.txt")

@@ -16,6 +16,7 @@ from mmcs.orphans import end_with_parent
 from mmcs.run_folder import COMPLETED, PREEMPTED, write_status
 
 CRASH, KILLED, MISTAKE, STAYS = 0.5, 0.25, 0.125, 7.0  # values of optim.lr, and of optim.warmup: waits for SIGTERM
+NO_OBJECTIVE = 0.0625
 
 
 def objective(lr: float) -> float:
@@ -40,7 +41,7 @@ def train(folder: Path) -> int:
     if config["optim"]["warmup"] == STAYS:
         return stay(folder)
     checkpoint(folder)
-    write_status(folder, COMPLETED, objective=objective(lr), step=5)
+    write_status(folder, COMPLETED, objective=None if lr == NO_OBJECTIVE else objective(lr), step=5)
     return 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import stand_in_training
-from stand_in_training import objective
+from stand_in_training import NO_OBJECTIVE, objective
 
 import mmcs.sweep.process
 from mmcs.train import main
@@ -108,10 +108,25 @@ def test_a_point_that_cannot_be_composed_fails_alone(quick, tmp_path, capfd):
         (["hydra.sweeper.max_batch_size=0", "seed=1,2"], "max_batch_size"),
         (["seed=[1"], "cannot read 'seed=[1'"),
         (["hydra/sweeper=optuna", "seed=1"], "nothing to draw"),
-        (["hydra/sweeper=optuna", "hydra.sweeper.n_trials=0", "seed=1,2"], "n_trials is a number of 1 or more"),
+        (
+            ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=0", "seed=1,2"],
+            "n_trials must be a whole number >= 1, got 0",
+        ),
         (["hydra/sweeper=optuna", "hydra.sweeper.storage=nosuch://x", "seed=1,2"], "hydra.sweeper.storage=nosuch://x"),
         (["hydra/sweeper=optuna", "codeswitch.pp=0.5,0.6"], "unknown key 'codeswitch.pp'"),
         (["hydra/sweeper=optuna", "eval=suites", "seed=1,2"], "a study needs an objective"),
+        (["hydra/sweeper=optuna", "optim.lr=tag(log,interval(0,1))"], "a log scale needs bounds > 0, got 0"),
+        (["hydra/sweeper=optuna", "optim.lr=tag(log,interval(-1,1))"], "a log scale needs bounds > 0, got -1"),
+        (["hydra/sweeper=optuna", "optim.lr=tag(lgo,interval(0.1,1))"], "unknown tag lgo; known: log"),
+        (["hydra/sweeper=optuna", "optim.lr=interval(1e-2,1e-4)"], "the first bound must be less than the second"),
+        (["hydra/sweeper=optuna", "optim.lr=interval(0,inf)"], "the bounds must be finite"),
+        (["hydra/sweeper=optuna", "seed=range(5,1)"], "seed=range(5,1) has no values"),
+        (["hydra/sweeper=optuna", "experiment=null", "seed=1,2"], "experiment=null names no file"),
+        (["seed=glob(*)"], "seed=glob(*) has no values"),
+        (["seed=range(5,1)"], "seed=range(5,1) has no values"),
+        (["experiment=null"], "experiment=null names no file"),
+        (["optim.lr=interval(1)"], "cannot read 'optim.lr=interval(1)'"),
+        (["-m", "--cfg=nosuch"], "invalid choice: 'nosuch'"),
     ],
 )
 def test_a_sweep_that_cannot_begin_is_one_sentence(quick, tmp_path, capfd, overrides, sentence):
@@ -119,6 +134,30 @@ def test_a_sweep_that_cannot_begin_is_one_sentence(quick, tmp_path, capfd, overr
     errors = capfd.readouterr().err
     assert errors.count("\n") == 1 and sentence in errors, errors
     assert not list((tmp_path / "swept").glob("[0-9]*"))
+
+
+@pytest.mark.parametrize("sweeper", [[], ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2"]], ids=["grid", "optuna"])
+def test_a_sweep_globs_experiments_of_ones_own(quick, tmp_path, capfd, sweeper):
+    (tmp_path / "conf/experiment").mkdir(parents=True)
+    for number in (1, 2):
+        text = f"# @package _global_\ndefaults: [{{override /codeswitch: none}}]\nseed: {number}\n"
+        (tmp_path / f"conf/experiment/mine{number}.yaml").write_text(text)
+    folder = ["--config-dir", "conf", "hydra.sweep.dir=swept"]
+    assert main(["-m", *folder, "experiment=glob(mine*)", *sweeper]) == 0
+    jobs = told(tmp_path / "swept")["jobs"]
+    assert {job["overrides"][0] for job in jobs} == {"experiment=mine1", "experiment=mine2"}
+    logs = [(tmp_path / "swept" / str(number) / "log.txt").read_text().split()[:2] for number in range(2)]
+    assert sorted(logs) == [["training", "1"], ["training", "2"]]
+    capfd.readouterr()
+
+
+@pytest.mark.parametrize("sweeper", [[], ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=5"]], ids=["grid", "optuna"])
+def test_a_sweep_without_an_objective_fails(quick, tmp_path, capfd, sweeper):
+    overrides = [f"optim.lr={NO_OBJECTIVE}", "seed=1,2,3", *sweeper]
+    assert main(["-m", "hydra.sweep.dir=swept", *overrides]) == 1
+    assert "No job completed with an objective." in capfd.readouterr().out
+    jobs = told(tmp_path / "swept")["jobs"]
+    assert [job["status"] for job in jobs] == ["completed"] * (1 if sweeper else 3)
 
 
 def test_environments_are_a_jobs_own(quick, tmp_path, capfd, monkeypatch):
@@ -138,11 +177,17 @@ def test_resume_auto_skips_what_completed_and_runs_the_rest(quick, tmp_path, cap
     assert "[1/3] completed before, objective" in capfd.readouterr().out
     longer = [*arguments, "trainer.max_epochs=50"]
     assert main(longer) == 1 and started(swept / "0") == 2  # more of the same run
+    before = (swept / "sweep.json").read_bytes()
+    capfd.readouterr()
     moved = ["-m", "hydra.sweep.dir=swept", "resume=auto", "optim.lr=1e-3,1e-2"]
     assert main(moved) == 2  # other points than those whose folders these are
-    assert "holds a run with other settings" in told(swept)["jobs"][0]["sentence"] and started(swept / "0") == 2
-    assert main(["-m", "hydra.sweep.dir=swept", "optim.lr=1e-2,0.5,1e-3"]) == 2
-    assert "holds a run already; resume=auto goes on with it" in told(swept)["jobs"][0]["sentence"]
+    assert "holds a run with other settings" in capfd.readouterr().err
+    again = ["-m", "hydra.sweep.dir=swept", "optim.lr=1e-2,0.5,1e-3"]
+    assert main(again) == 2
+    errors = capfd.readouterr().err
+    assert f"{swept / '0'} already holds a run: continue the sweep with resume=auto" in errors
+    assert (swept / "sweep.json").read_bytes() == before and started(swept / "0") == 2
+    assert main([*again, "overwrite=true"]) == 1 and started(swept / "0") == 3
     capfd.readouterr()
 
 
@@ -156,7 +201,7 @@ def test_a_signal_reaches_the_running_job_and_ends_the_sweep(tmp_path, number):
     printed = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + number, printed
     assert [job["status"] for job in told(swept)["jobs"]] == ["completed", "preempted", "not started"]
-    assert "job 1 preempted: stopped from outside; resume=auto goes on with it" in printed
+    assert "job 1 preempted: stopped by a signal; resume=auto continues it" in printed
     process = start(tmp_path, *overrides)
     printed = process.communicate(timeout=60)[0]
     assert process.returncode == 0, printed
