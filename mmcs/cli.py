@@ -12,6 +12,7 @@ import sys
 from typing import NoReturn
 
 from mmcs import __version__
+from mmcs.common.home import with_home
 from mmcs.errors import Stopped, report
 
 ROOMS = (
@@ -49,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Entry point of ``mmcs``; returns the exit code (see ``mmcs.errors``)."""
     args = build_parser().parse_args(argv)
+    vars(args).update(with_home(vars(args)))
     try:
         args.run(args)
     except BrokenPipeError:  # the reader went away (``mmcs … | head``): nobody is left to tell

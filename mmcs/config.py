@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from mmcs.common.home import with_home
 from mmcs.errors import UserError
 
 SEARCH_PATH = "hydra.searchpath"
@@ -71,8 +72,12 @@ def _not_a_file(overrides: Sequence[str]) -> str:
 
 
 def quoted(override: str) -> str:
-    """An override whose value Hydra's grammar does not take as it stands, such as ``train/{00000..00099}.tar``, in quotes."""
+    """An override whose value Hydra's grammar does not take as it stands, such as ``train/{00000..00099}.tar``, in quotes; ``~``
+    in its paths is the home folder.
+    """
     key, equals, value = override.partition("=")
+    value = with_home(value)
+    override = f"{key}{equals}{value}"
     if not equals or value[:1] in ("", "[", "{", "'", '"') or _readable(override) or _FUNCTION.match(value):
         return override
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
@@ -115,7 +120,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     if missing:
         raise UserError(f"{', '.join(missing)} must be set, for example {missing[0]}=…")
     try:
-        return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+        return with_home(OmegaConf.to_container(config, resolve=True))
     except OmegaConfBaseException as error:
         raise UserError(_sentence(error, ())) from None
 

@@ -169,4 +169,5 @@ def _make_parent(target: Path) -> None:
 
 def cache_folder() -> Path:
     """Where mmcs keeps what it can compute again: ``$MMCS_CACHE``, else ``~/.cache/mmcs``."""
-    return Path(os.environ.get("MMCS_CACHE") or Path.home() / ".cache" / "mmcs")
+    given = os.environ.get("MMCS_CACHE")
+    return Path(given).expanduser() if given else Path.home() / ".cache" / "mmcs"
