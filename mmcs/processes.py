@@ -166,9 +166,14 @@ def _of_a_bug(folder: Path) -> str:
 
 
 def _tell(path: Path, told: dict[str, Any]) -> None:
-    """Leaves word of a failure, unless another process has: the first knows why, the others fail because it did."""
+    """Writes a failure to ``path`` unless another process has: the first one is the cause, the others follow from it."""
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(told))
-    with contextlib.suppress(FileExistsError):
+    try:
         os.link(partial, path)
-    partial.unlink()
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        if not path.exists():
+            partial.rename(path)
+    partial.unlink(missing_ok=True)

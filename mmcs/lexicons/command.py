@@ -163,6 +163,7 @@ def run_coverage(args: argparse.Namespace) -> None:
     from mmcs.lexicons.coverage import coverage, show, texts_of_file, texts_of_shards
     from mmcs.lexicons.lemmas import LANGUAGES, lemmas_of
     from mmcs.prepare.records import Tally
+    from mmcs.stream.drops import HINTS
     from mmcs.stream.source_options import reading_of
 
     if args.top < 0:
@@ -175,7 +176,8 @@ def run_coverage(args: argparse.Namespace) -> None:
     result = coverage(texts, lexicon, top=args.top, lemmas=lemmas)
     _print(result | {"dropped": dropped.as_dict()}, show, as_json=args.json)
     for cause, about in dropped.as_dict().items():
-        print(f"dropped: {about['count']} x {cause} (e.g. {about['examples'][0]})", file=sys.stderr)  # type: ignore[index]
+        hint = f"; {HINTS[cause]}" if cause in HINTS else ""
+        print(f"dropped: {about['count']} x {cause} (e.g. {about['examples'][0]}){hint}", file=sys.stderr)  # type: ignore[index]
 
 
 def run_shuffle(args: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from mmcs.common.file_kind import LOOKED_AT, file_kind
 from mmcs.errors import DataError
 from mmcs.progress import track
 from mmcs.stream.remote import Access, Fetcher, is_remote
@@ -63,7 +64,9 @@ def _read_sizes(path: str, access: Access) -> dict[str, int]:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
-        raise DataError(f"{path} is not JSON; remove it, and the shards are counted instead.") from None
+        kind = file_kind(data[:LOOKED_AT])
+        what = "" if kind is None or kind.what == "JSON text" else f" but {kind}"
+        raise DataError(f"{path} is not JSON{what}; without it the shards are counted.") from None
     if not isinstance(content, dict) or not all(type(size) is int and size >= 0 for size in content.values()):
         raise DataError(f"{path} is not an object of {{file name: number of samples}}; remove it or write it anew.")
     return content

@@ -146,7 +146,10 @@ def test_sizes_come_from_img2dataset(make_shards):
     assert sizes(shards) == [8, 1, 3]
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", '{"00000.tar": "2"}', '{"00000.tar": -1}', '{"00000.tar": true}'])
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
+
+@pytest.mark.parametrize("content", [LFS, "{", "[1]", '{"00000.tar": "2"}', '{"00000.tar": -1}', '{"00000.tar": true}'])
 def test_a_broken_sizes_json_is_refused(make_shards, content):
     shards = make_shards([1])
     (Path(shards[0].path).parent / "sizes.json").write_text(content)
