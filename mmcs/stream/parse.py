@@ -66,6 +66,8 @@ class ParseSample:
         self.languages: dict[str, str] | None = None  # as the caller spells them → canonical
         if languages is not None:
             self.languages = {name: tag_of(name) or name for name in (self.text_language, *languages)}
+        #: Names under which the caller asks for the captions of the ``.txt``.
+        self._own_names = [name for name, tag in (self.languages or {}).items() if tag == self.text_language]
         self.longest_caption = longest_caption
         self._plans: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], _Plan] = {}
 
@@ -76,7 +78,7 @@ class ParseSample:
         captions, noted = self._by_language(record)
         own, blank = self._own(files, record, field, sample.pop("caption_lines", False))
         own = list(dict.fromkeys(own))
-        further = captions.pop(self.text_language, None)
+        further = captions.get(self.text_language)
         if field is None and further is not None:
             # A copy of the .txt among the further captions is no further one; what people wrote twice counts twice.
             own += [text for text in further if text not in own]
@@ -84,9 +86,8 @@ class ParseSample:
         if not own:
             raise BadSample("empty caption") if blank else BadSample("no caption", _others(files, record, noted))
         sample["caption"] = own[0]
-        sample["captions"] = {self.text_language: own} | {
-            language: texts for language, texts in captions.items() if texts
-        }
+        captions |= dict.fromkeys((self.text_language, *self._own_names), own)
+        sample["captions"] = {self.text_language: own} | {name: texts for name, texts in captions.items() if texts}
         sample["group"] = _group(record.get("group")) or sample["identity"]
         if noted:
             sample["noted"] = [(NO_LANGUAGE, f"captions.{key}") for key in noted]

@@ -141,6 +141,12 @@ def test_the_language_of_the_txt_has_many_spellings():
     assert done["captions"] == {"de": ["ein Hund", "Hund"], "en": ["dog"]} and done["caption"] == "ein Hund"
 
 
+def test_the_language_of_the_txt_is_found_under_the_name_that_is_asked_for():
+    files = {"txt": b"a dog", "json": json.dumps({"captions": {"en-GB": "a puppy"}}).encode()}
+    done = ParseSample(["en-US"], text_language="EN")({"files": files, "identity": "s/0/k"})
+    assert done["captions"] == {"en": ["a dog", "a puppy"], "en-US": ["a dog", "a puppy"]}
+
+
 # ---------------------------------------------------------------- what is missing
 
 
