@@ -39,7 +39,9 @@ def register(commands: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL")
-    parser.add_argument("--pretrained", help="OpenCLIP's tag, or a checkpoint file")
+    parser.add_argument(
+        "--pretrained", help="weights of an OpenCLIP name: its tag, a file, a run or an OpenCLIP folder"
+    )
     parser.add_argument(
         "--suite",
         action="append",

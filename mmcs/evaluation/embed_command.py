@@ -45,7 +45,9 @@ def register(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "shards", metavar="SHARDS", nargs="?", help="a folder, a file, a glob or {00000..00099}; '::' joins"
     )
-    parser.add_argument("--pretrained", help="OpenCLIP's tag, or a checkpoint file")
+    parser.add_argument(
+        "--pretrained", help="weights of an OpenCLIP name: its tag, a file, a run or an OpenCLIP folder"
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to make")
     parser.add_argument("--languages", default="en", metavar="en,de", help="of the captions (default en)")
     parser.add_argument("--no-images", action="store_true", help="captions alone")

@@ -36,7 +36,9 @@ def register(commands: Any) -> None:
         "--to", choices=("open_clip", "onnx"), default="open_clip", help="the format (default open_clip)"
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write; must not exist")
-    parser.add_argument("--pretrained", help="OpenCLIP's tag, or a checkpoint file, of an OpenCLIP name")
+    parser.add_argument(
+        "--pretrained", help="weights of an OpenCLIP name: its tag, a file, a run or an OpenCLIP folder"
+    )
     parser.add_argument(
         "--alpha",
         type=float,

@@ -24,7 +24,7 @@ from mmcs.model.lora import add_adapters
 from mmcs.model.source import Source, find_source
 from mmcs.model.towers import Towers
 from mmcs.model.tuning import freeze_for_adapters, freeze_unreached, recompute_activations, use_channels_last
-from mmcs.model.weights import misfit, safe_reading
+from mmcs.model.weights import load_pretrained, misfit, safe_reading
 
 
 def build_towers(
@@ -51,7 +51,8 @@ def build_towers(
     Args:
         name: an OpenCLIP model name (also ``hf-hub:…``), the path of a model configuration (JSON), a folder with an
             ``open_clip_config.json`` (also ``local-dir:FOLDER``; no hub is asked), or ``lite0_e5``.
-        pretrained: a tag of open_clip or a checkpoint file; None: random weights (folders bring their own).
+        pretrained: a tag of open_clip, or a file of weights, a run, a checkpoint of mmcs or an OpenCLIP folder; None: random
+            weights (folders bring their own).
         image_size: of pictures, in pixels (or height and width); None: the model's own.
         lock_image, lock_text: freeze the trunk, all but its last ``…_unlocked_groups`` / ``…_unlocked_layers``.
         image_dropout, text_dropout: share of trunk features dropped before the heads, in training.
@@ -75,7 +76,7 @@ def build_towers(
                 set_image_size(source, image_size)
             clip = open_clip.create_model(source.identifier, cache_dir=cache_dir, **source.arguments)
             if source.weights is not None:
-                open_clip.load_checkpoint(clip, str(source.weights))
+                load_pretrained(clip, source.weights)
             if image_size is not None:
                 check_image_size(clip, source, name)
             tokenizer = _tokenizer(source, cache_dir)

@@ -13,7 +13,8 @@ from typing import Any
 
 from mmcs.errors import UserError
 from mmcs.model.lite0_e5 import build_lite0_e5
-from mmcs.model.weights import uses_quick_gelu
+from mmcs.model.torch_archive import uses_quick_gelu
+from mmcs.model.weights import is_run_or_folder
 
 LOCAL = "local-dir:"
 CONFIG_FILE = "open_clip_config.json"
@@ -48,9 +49,11 @@ def find_source(name: str, pretrained: str | None, scratch: Path) -> Source:
     import open_clip
 
     if name == "lite0_e5":
-        if pretrained:
-            raise UserError("model lite0_e5 brings its own weights: leave model.pretrained empty.")
-        return _folder(build_lite0_e5(), None)
+        if pretrained and not Path(pretrained).exists():
+            raise UserError(
+                f"model lite0_e5 brings its own weights: leave model.pretrained empty, or name a run or a file; got {pretrained!r}."
+            )
+        return _folder(build_lite0_e5(), pretrained)
     if name.startswith(LOCAL):
         return _folder(Path(name.removeprefix(LOCAL)), pretrained)
     if name.replace("/", "-") in open_clip.list_models() or name.startswith("hf-hub:"):
@@ -123,17 +126,20 @@ def _named(name: str, pretrained: str | None) -> Source:
         if get_pretrained_cfg(key, pretrained).get("quick_gelu"):  # how these weights were trained
             arguments["force_quick_gelu"] = model_cfg["quick_gelu"] = True
         return Source(key, model_cfg, {**arguments, "pretrained": pretrained})
-    if not Path(pretrained).is_file():
+    if not Path(pretrained).exists():
         known = ", ".join(tags) or "none"
-        raise UserError(f"pretrained {pretrained!r} is neither a file nor a tag of {name}; its tags: {known}.")
-    if _take_quick_gelu(model_cfg, Path(pretrained)):
+        raise UserError(
+            f"pretrained {pretrained!r} is neither a tag of {name} nor a file, a run or an OpenCLIP folder; its tags: {known}."
+        )
+    weights = _weights_file(pretrained)
+    if _take_quick_gelu(model_cfg, weights):
         arguments["force_quick_gelu"] = True
-    return Source(key, model_cfg, arguments, Path(pretrained))
+    return Source(key, model_cfg, arguments, weights)
 
 
 def _take_quick_gelu(model_cfg: dict[str, Any], weights: Path | None) -> bool:
     """Sets the activation that the file's own model has, where the file says which: names of models do not."""
-    if weights is None or not uses_quick_gelu(weights):
+    if weights is None or not weights.is_file() or not uses_quick_gelu(weights):
         return False
     model_cfg["quick_gelu"] = True
     return True
@@ -154,6 +160,8 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _weights_file(pretrained: str) -> Path:
-    if not Path(pretrained).is_file():
-        raise UserError(f"pretrained {pretrained!r} is no file: a local model takes a checkpoint file.")
-    return Path(pretrained)
+    path = Path(pretrained)
+    if not path.is_file() and not is_run_or_folder(path):
+        what = "holds no weights" if path.is_dir() else "does not exist"
+        raise UserError(f"pretrained {pretrained!r} {what}; name a file of weights, a run or an OpenCLIP folder.")
+    return path

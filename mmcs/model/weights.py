@@ -1,21 +1,18 @@
-"""Reads the weights of a file that a user names (``model.pretrained=FILE``, ``--pretrained FILE``) and loads them into a model.
+"""Reads the weights that a user names (``model.pretrained=PATH``, ``--pretrained PATH``) and loads them into a model.
 
 Reads safetensors, the files of ``torch.save`` with whatever other objects they hold (numpy scalars, options), TorchScript
-archives (OpenAI's ``ViT-B-32.pt``) and big_vision's ``.npz``. Executes nothing: a pickle's objects are replaced by
-placeholders, all but its tensors, and the code of an archive is never run. Called by ``build.py``.
+archives (OpenAI's ``ViT-B-32.pt``), big_vision's ``.npz``, and the runs and exports of mmcs. Executes nothing in them. Called
+by ``build.py``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import pickle
 import re
 import warnings
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +21,52 @@ from torch import Tensor
 
 from mmcs.common.file_kind import LOOKED_AT, file_kind
 from mmcs.errors import DataError
+from mmcs.model.torch_archive import read_archive
 
-_DTYPES = {
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-    "UntypedStorage": torch.uint8,
-}
-# Tensors of TorchScript archives that are no weights: numbers that OpenAI's keep, and a mask that is made anew.
-_NO_WEIGHTS = {"input_resolution", "context_length", "vocab_size", "attn_mask"}
-_LARGEST_COMPRESSED = 1 << 24
 _UNREADABLE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, EOFError, KeyError, IndexError, ValueError, TypeError),
     *(AssertionError, AttributeError, ImportError, MemoryError, OverflowError, RecursionError, RuntimeError),
 )
+
+
+def load_pretrained(clip: Any, path: Path) -> None:
+    """Loads the weights of a file, a run, a checkpoint of mmcs or an OpenCLIP folder into the open_clip model ``clip``.
+
+    Raises:
+        DataError: they cannot be read. RuntimeError: torch's, where they do not fit the model (``misfit``).
+    """
+    import open_clip
+
+    if path.suffix in (".npz", ".npy"):  # read by open_clip itself
+        open_clip.load_checkpoint(clip, str(path))
+        return
+    state = _weights_of(path)
+    if getattr(clip, "logit_bias", None) is None:
+        state.pop("logit_bias", None)  # that SigLIP's loss gave to another model
+    with _reading(lambda _: state):
+        open_clip.load_checkpoint(clip, str(path))
+
+
+def is_run_or_folder(path: Path) -> bool:
+    """Whether ``path`` is a folder that weights can be read from: a run, a checkpoint in parts, an OpenCLIP folder."""
+    return path.is_dir() and ((path / "checkpoints").is_dir() or path.suffix == ".ckpt" or bool(_files_of(path)))
+
+
+def _files_of(folder: Path) -> list[Path]:
+    """Files of weights in an OpenCLIP folder, in the order in which open_clip prefers them."""
+    return [file for kind in ("safetensors", "bin", "pth") for file in sorted(folder.glob(f"open_clip*.{kind}"))]
+
+
+def _weights_of(path: Path) -> dict[str, Tensor]:
+    if path.is_dir() and (files := _files_of(path)):
+        return read_state_dict(files[0])
+    state = {} if path.is_dir() else read_state_dict(path)
+    if path.is_dir() or (path.suffix == ".ckpt" and any(name.startswith("towers.clip.") for name in state)):
+        from mmcs.model.checkpoint import load_model  # which builds towers
+        from mmcs.model.lora import merged
+
+        return merged(load_model(path).towers).clip.state_dict()
+    return state
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -68,14 +90,6 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def uses_quick_gelu(path: Path) -> bool:
-    """Whether a TorchScript archive was made of a model with QuickGELU, as OpenAI's were. False for other files."""
-    with contextlib.suppress(zipfile.BadZipFile, ValueError), zipfile.ZipFile(path) as archive:
-        torchscript = any(name.endswith("constants.pkl") for name in archive.namelist())
-        return torchscript and b"QuickGELU" in _member(archive, _pickle_of(archive))
-    return False
-
-
 def _read(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         start = file.read(9)
@@ -88,173 +102,24 @@ def _read(path: Path) -> dict[str, Tensor]:
         except SafetensorError as error:
             raise ValueError(str(error)) from None
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return _read_archive(archive)
+        return read_archive(path)
     with warnings.catch_warnings(action="ignore"):
         content = torch.load(path, map_location="cpu", weights_only=True)  # the format of torch before 1.6
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     return {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
 
 
-def _read_archive(archive: zipfile.ZipFile) -> dict[str, Tensor]:
-    place = _pickle_of(archive)
-    root = place.removesuffix("data.pkl")
-    content = _Unpickler(io.BytesIO(_member(archive, place))).load()
-    if isinstance(content, _Placeholder):
-        found = dict(_torchscript_tensors(archive, root, content, ""))
-        found = {name: value for name, value in found.items() if name.rpartition(".")[2] not in _NO_WEIGHTS}
-    else:
-        state = content.get("state_dict", content) if isinstance(content, dict) else {}
-        found = {name: value for name, value in state.items() if isinstance(value, _Saved)}
-    storages: dict[str, Tensor] = {}
-    return {str(name): saved.load(archive, root, storages) for name, saved in found.items()}
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A member's bytes; torch compresses the code of an archive alone, never what is large."""
-    member = archive.getinfo(name)
-    if member.compress_type != zipfile.ZIP_STORED and member.file_size > _LARGEST_COMPRESSED:
-        raise ValueError(f"{name} is compressed")
-    return archive.read(member)
-
-
-def _pickle_of(archive: zipfile.ZipFile) -> str:
-    """The name of the member that describes the tensors."""
-    for name in archive.namelist():
-        if re.fullmatch(r"([^/]+/)?data\.pkl", name):
-            return name
-    raise ValueError("a zip archive, but not one of torch")
-
-
-# --- pickles without their classes ------------------------------------------------------------------------------------
-
-
-class _Placeholder:
-    """An object of a class that is not loaded. ``state`` holds its attributes, where the pickle has them."""
-
-    place = ("", "")  # module and name of the class
-    state: Any = None
-
-    def __new__(cls, *_: Any, **__: Any) -> _Placeholder:
-        return super().__new__(cls)
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        """Accepts whatever the class took."""
-
-    def __call__(self, *_: Any, **__: Any) -> _Placeholder:
-        return _Placeholder()
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def _ignore(self, *_: Any) -> None:
-        """Takes items that a list or mapping would."""
-
-    append = extend = __setitem__ = _ignore
-
-
-@dataclass(frozen=True)
-class _Saved:
-    """A tensor of an archive that is not read yet."""
-
-    storage: tuple[str, torch.dtype]  # member and type
-    offset: int
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-    dtype: torch.dtype | None = None  # where it differs from the storage's
-
-    def load(self, archive: zipfile.ZipFile, root: str, storages: dict[str, Tensor]) -> Tensor:
-        key, stored = self.storage
-        if key not in storages:
-            storages[key] = torch.frombuffer(
-                bytearray(_member(archive, f"{root}data/{key}")) or bytearray(8), dtype=stored
-            )
-        flat = storages[key].view(self.dtype) if self.dtype else storages[key]
-        if 0 not in self.size and self._end() > flat.numel():
-            raise ValueError(f"a tensor reaches beyond the end of its storage {key}")
-        return flat.as_strided(self.size, self.stride, self.offset)
-
-    def _end(self) -> int:
-        return self.offset + 1 + sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
-
-
-def _rebuild(storage: Any, offset: Any, size: Any, stride: Any, *more: Any) -> _Saved:
-    dtype = next((value for value in more if isinstance(value, torch.dtype)), None)
-    return _Saved(storage, offset, tuple(size), tuple(stride), dtype)
-
-
-def _rebuild_parameter(data: Any, *_: Any) -> Any:
-    return data
-
-
-def _rebuild_typed(function: Callable[..., Any], _: Any, arguments: Any, *__: Any) -> Any:
-    return function(*arguments) if function is _rebuild else None
-
-
-_REBUILT: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild,
-    ("torch._utils", "_rebuild_tensor_v3"): _rebuild,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
-    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
-    ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_typed,
-}
-
-
-class _Unpickler(pickle._Unpickler):
-    """Builds dictionaries, lists and descriptions of tensors; every other class is a placeholder.
-
-    (Of the two implementations in ``pickle`` the one whose memory a forged index cannot exhaust.)
-    """
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _REBUILT:
-            return _REBUILT[module, name]
-        if module in ("torch", "torch.storage") and name in _DTYPES:
-            return _DTYPES[name]
-        if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype):
-            return dtype
-        return type("_Placeholder", (_Placeholder,), {"place": (module, name)})
-
-    def persistent_load(self, saved: Any) -> tuple[str, torch.dtype]:
-        _, dtype, key, *_ = saved
-        if not isinstance(dtype, torch.dtype):
-            raise ValueError("a storage of an unknown type")
-        return str(key), dtype
-
-
-def _torchscript_tensors(
-    archive: zipfile.ZipFile, root: str, module: _Placeholder, prefix: str
-) -> Iterator[tuple[str, _Saved]]:
-    """Parameters and buffers of a module and those in it, by their names in its ``state_dict``."""
-    if not module.place[0].startswith("__torch__"):  # an attribute that is no module
-        return
-    names = _names_of_tensors(archive, root, *module.place)
-    for name, value in (module.state if isinstance(module.state, dict) else {}).items():
-        if isinstance(value, _Saved) and name in names:
-            yield prefix + name, value
-        elif isinstance(value, _Placeholder):
-            yield from _torchscript_tensors(archive, root, value, f"{prefix}{name}.")
-
-
-def _names_of_tensors(archive: zipfile.ZipFile, root: str, module: str, name: str) -> set[str]:
-    """What the source of a class in the archive declares: ``__parameters__ = ["weight", ]`` and ``__buffers__``."""
-    source = _member(archive, f"{root}code/{module.replace('.', '/')}.py").decode()
-    _, _, own = source.partition(f"class {name}(Module):\n")
-    declared = re.findall(r"^  __(?:parameters|buffers)__ = \[(.*)\]$", own.partition("\nclass ")[0], re.MULTILINE)
-    return set(re.findall(r'"([^"]+)"', " ".join(declared)))
-
-
-# --- open_clip, and its words -----------------------------------------------------------------------------------------
+def safe_reading() -> contextlib.AbstractContextManager[None]:
+    """Within it, open_clip reads every checkpoint with ``read_state_dict``; converting names and shapes remains its own part."""
+    return _reading(lambda path: read_state_dict(Path(path)))
 
 
 @contextlib.contextmanager
-def safe_reading() -> Iterator[None]:
-    """Within it, open_clip reads every checkpoint with ``read_state_dict``; converting names and shapes remains its own part."""
+def _reading(read: Callable[[str], dict[str, Tensor]]) -> Iterator[None]:
     from open_clip import factory
 
     own = factory.load_state_dict
-    factory.load_state_dict = lambda path, *_, **__: read_state_dict(Path(path))
+    factory.load_state_dict = lambda path, *_, **__: read(path)
     try:
         yield
     finally:

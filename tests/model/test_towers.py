@@ -148,7 +148,7 @@ def test_fingerprints_tell_weights_preprocessing_and_context_apart(hf_model: str
         ("ViT-B-32", "opnai", {}, "its tags: openai"),
         ("local-dir:/nowhere", None, {}, "no open_clip_config.json"),
         ("nowhere.json", None, {}, "does not exist"),
-        ("lite0_e5", "openai", {}, "brings its own weights"),
+        ("lite0_e5", "openai", {}, "leave model.pretrained empty"),
         ("RN50", None, {"lock_image": True, "lock_image_unlocked_groups": 1}, "cannot lock the image tower"),
         ("RN50", None, {"lock_text_unlocked_layers": 1}, "0 without lock_text"),
         ("RN50", None, {"image_dropout": 1.5}, "image_dropout is 1.5"),

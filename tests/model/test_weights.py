@@ -14,10 +14,14 @@ import open_clip
 import pytest
 import torch
 from tiny_models import write_own_model
+from tuned import embeddings, lora, trained
 
 from mmcs.errors import DataError, UserError
+from mmcs.export.open_clip import write_folder
 from mmcs.model.build import build_towers
-from mmcs.model.weights import read_state_dict, uses_quick_gelu
+from mmcs.model.checkpoint import load_model
+from mmcs.model.torch_archive import uses_quick_gelu
+from mmcs.model.weights import read_state_dict
 
 State = dict[str, torch.Tensor]
 
@@ -176,3 +180,33 @@ def test_weights_of_another_model_are_counted(clip: Any, own_model: str, tmp_pat
     counted = r"1 missing \(such as ln_final.weight\), 1 unknown \(such as more\), 1 of another shape \(such as text_projection\)"
     with pytest.raises(UserError, match=counted):
         build_towers(own_model, str(tmp_path / "w.pt"))
+
+
+@pytest.mark.parametrize("options", [{}, {"lora": lora()}, {"lock_image": True}], ids=["whole", "adapters", "locked"])
+def test_a_run_a_checkpoint_and_an_export_are_starting_points(
+    options: dict[str, Any], own_model: str, tmp_path: Path
+) -> None:
+    """Of the weights that it ended with, adapters merged; in a run's folder those of its best checkpoint."""
+    run = tmp_path / "run"
+    _, last = trained(run / "checkpoints", {"name": own_model, **options}, epochs=1)
+    ended = load_model(last).towers
+    (tmp_path / "export").mkdir()
+    write_folder(ended, tmp_path / "export", "")
+    for start in (last, run, tmp_path / "export"):
+        torch.testing.assert_close(embeddings(build_towers(own_model, str(start))), embeddings(ended))
+
+
+def test_a_bias_that_the_loss_gave_to_a_run_is_left(own_model: str, tmp_path: Path, clip: Any) -> None:
+    torch.save({**clip.state_dict(), "logit_bias": torch.tensor(-3.0)}, tmp_path / "w.pt")
+    assert_weights(build_towers(own_model, str(tmp_path / "w.pt")).clip.state_dict(), clip.state_dict())
+
+
+@pytest.mark.parametrize("model", ["own_model", "ViT-B-32", "lite0_e5"])
+@pytest.mark.parametrize("place", ["nothing", "empty"])
+def test_places_without_weights_are_refused(
+    place: str, model: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    name = request.getfixturevalue(model) if model in ("own_model", "lite0_e5") else model
+    with pytest.raises(UserError, match=r"run"):
+        build_towers("lite0_e5" if model == "lite0_e5" else name, str(tmp_path / place))
