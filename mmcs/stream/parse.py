@@ -15,6 +15,11 @@ from mmcs.stream.drops import NO_LANGUAGE, BadSample
 
 #: A field such as "caption_de" or "captions_pt_BR". Three letters are as often a word ("raw", "alt") as a language.
 _FIELD = re.compile(r"captions?[_-]([A-Za-z]{2}(?:[_-](?:[A-Za-z]{2,4}|\d{3})){0,2})")
+#: Kinds of captions by name, though each is the code of some language, too.
+_KINDS = re.compile(
+    "a(?:ll|lt|ny|ug)|cap|de[fv]|l(?:en|lm|ow)|m(?:ax|i[dnx])|new|o(?:ld|ne|ri)|raw|s(?:rc|ub|yn)|t(?:ag|op|wo|xt)|url|val",
+    re.I,
+)
 #: A cell of a column that is named like a language (id, no, is): a number, a code, an address, a truth value.
 _NO_TEXT = re.compile(r"\s*(?:[\W\d_]*|(?=[!-~]*\d)[!-~]+|\w+://\S+|true|false|yes|no|none|null|nan)\s*", re.IGNORECASE)
 _MOST_KEPT = 1000  # different sets of keys; shards use a handful
@@ -117,7 +122,7 @@ class ParseSample:
 
     def _plan(self, keys: tuple[str, ...], fields: tuple[tuple[str, str], ...]) -> _Plan:
         """What is read of a ``.json`` with these keys of ``captions`` and these fields; kept, as shards have few different."""
-        tags = {key: tag_of(_sound(key, "a language")) for key in keys}
+        tags = {key: None if _KINDS.fullmatch(key) else tag_of(_sound(key, "a language")) for key in keys}
         noted = tuple(key for key, tag in tags.items() if tag is None)
         known = [(key, tag) for key, tag in tags.items() if tag is not None]
         present = tuple(dict.fromkeys(tag for _, tag in (*known, *fields)))

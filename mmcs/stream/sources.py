@@ -141,6 +141,8 @@ class Reading:
             )
         if not isinstance(self.caption_lines, bool):
             raise UserError(f"caption_lines is true or false; got {self.caption_lines!r}.")
+        if self.caption is not None and self.caption.startswith("."):
+            object.__setattr__(self, "caption", self.caption.lower())  # as extensions are kept
         object.__setattr__(self, "images", _extensions(self.images))
 
     def expand(

@@ -64,7 +64,7 @@ def test_concatenated_shards_are_read_to_their_end(tmp_path, capsys):
     [
         ({"jpg": jpeg(), "json": {"text": "a dog"}}, ["--caption", "text"]),
         ({"jpg": jpeg(), "json": {"captions": {"blip2": "a dog"}}}, ["--caption", "captions.blip2"]),
-        ({"img": jpeg(), "cap": "a dog"}, ["--caption", ".cap", "--image-extensions", ".img"]),
+        ({"img": jpeg(), "cap": "a dog"}, ["--caption", ".CAP", "--image-extensions", ".Img"]),
         ({"input.jpg": jpeg(), "outputs.txt": "dog"}, ["--caption", ".outputs.txt", "--image-extensions", "input.jpg"]),
         ({"0.jpg": jpeg(), "0.txt": "dog"}, ["--caption", ".0.txt", "--image-extensions", "0.jpg"]),
     ],

@@ -132,6 +132,8 @@ def test_what_is_no_language_is_noted_and_no_caption():
     assert done["captions"] == {"en": ["a dog"], "de": ["Hund"]}
     assert done["noted"] == [("no language", f"captions.{key}") for key in ("blip2", "original", "")]
     assert "noted" not in parsed({"captions": {"de": "Hund"}})
+    kinds = parsed({"captions": {"raw": "dog", "alt": "a dog", "Ori": "the dog", "fil": "aso", "quz": "allqu"}})
+    assert list(kinds["captions"]) == ["en", "fil", "quz"] and len(kinds["noted"]) == 3
 
 
 def test_the_language_of_the_txt_has_many_spellings():
