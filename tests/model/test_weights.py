@@ -180,6 +180,9 @@ def test_weights_of_another_model_are_counted(clip: Any, own_model: str, tmp_pat
     counted = r"1 missing \(such as ln_final.weight\), 1 unknown \(such as more\), 1 of another shape \(such as text_projection\)"
     with pytest.raises(UserError, match=counted):
         build_towers(own_model, str(tmp_path / "w.pt"))
+    torch.save({**clip.state_dict(), "positional_embedding": torch.rand(16, 8)}, tmp_path / "w.pt")
+    with pytest.raises(UserError, match=r"of another model \(text pos_embed width changed\)\.$"):
+        build_towers(own_model, str(tmp_path / "w.pt"))
 
 
 @pytest.mark.parametrize("options", [{}, {"lora": lora()}, {"lock_image": True}], ids=["whole", "adapters", "locked"])
