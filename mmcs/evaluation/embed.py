@@ -102,7 +102,9 @@ def embed_shards(
     key = {
         "model": fingerprint,
         "batch size": batch_size,
-        "shards": [[shard.label, shard.path, size] for shard, size in zip(wanted.shards, counts, strict=True)],
+        "shards": [
+            [shard.label, shard.path, size, shard.reading] for shard, size in zip(wanted.shards, counts, strict=True)
+        ],
         "choice of images, languages or queries": [
             wanted.images,
             list(wanted.languages),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mmcs.errors import DataError, MmcsError, UserError, exit_code_of
+from mmcs.stream.source_options import add_reading
 
 DESCRIPTION = """\
 Embeds the images of shards and their captions into a folder:
@@ -50,6 +51,7 @@ def register(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to make")
     parser.add_argument("--languages", default="en", metavar="en,de", help="of the captions (default en)")
+    add_reading(parser, language=False)
     parser.add_argument("--no-images", action="store_true", help="captions alone")
     parser.add_argument("--no-texts", action="store_true", help="images alone")
     parser.add_argument("--queries", type=Path, metavar="FILE.txt", help="texts of your own, one a line")
@@ -77,10 +79,10 @@ def run(args: argparse.Namespace) -> None:
     from mmcs.evaluation.embed import Wanted, embed_shards
     from mmcs.model.checkpoint import load_model
     from mmcs.model.random_weights import warn_of_random_weights
-    from mmcs.stream.sources import expand
+    from mmcs.stream.source_options import reading_of
 
     wanted = Wanted(
-        shards=expand(args.shards) if args.shards else (),
+        shards=reading_of(args).expand(args.shards) if args.shards else (),
         images=not args.no_images,
         languages=() if args.no_texts else [language_tag(tag) for tag in args.languages.split(",") if tag],
         queries=None if args.queries is None else read_queries(args.queries),
