@@ -164,9 +164,11 @@ class Towers(nn.Module):
         """Freezes the text trunk but for its last ``unlocked_layers`` layers (open_clip's ``lock_text_tower``)."""
         from open_clip.hf_configs import arch_dict
 
-        for names in (arch_dict["bert"]["config_names"],):  # open_clip 3.3 knows BERT's widths but not its layers
-            names.setdefault("layer_attr", "layer")
-            names.setdefault("token_embeddings_attr", "embeddings")
+        # open_clip 3.3 has the widths of these, but not the names of their layers.
+        for kind, layers, embeddings in (("bert", "layer", "embeddings"), ("m2m_100", "layers", "embed_tokens")):
+            names = arch_dict[kind]["config_names"]
+            names.setdefault("layer_attr", layers)
+            names.setdefault("token_embeddings_attr", embeddings)
         tower = getattr(self.clip, "text", None)  # CoCa has the towers' locks, but none of its own
         lock = self.clip.lock_text_tower if tower is None else tower.lock
         _locking("text", lambda: lock(unlocked_layers=unlocked_layers))

@@ -15,9 +15,16 @@ from mmcs.model.towers import Towers
 
 
 def freeze_unreached(towers: Towers) -> None:
-    """Freezes what no embedding passes through: CoCa's caption decoder. (Under DDP every process would wait for its gradients.)"""
+    """Has the loss reach whatever is trained, at every step: DDP waits for each gradient.
+
+    Freezes CoCa's caption decoder, which no embedding passes through, and turns off LayerDrop, which leaves out layers of NLLB's
+    text tower at random.
+    """
     if hasattr(towers.clip, "text_decoder"):
         towers.clip.text_decoder.requires_grad_(False)
+    for module in towers.clip.modules():
+        if hasattr(module, "layerdrop"):
+            module.layerdrop = 0.0
 
 
 def check_gradients(towers: Towers) -> None:

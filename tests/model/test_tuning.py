@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mmcs.errors import UserError
 from mmcs.model.build import build_towers
 from mmcs.model.module import ContrastiveModule
 from mmcs.model.towers import Towers
+from mmcs.model.tuning import check_gradients
 
 TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
 POOLED = {**VISION, "attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}
@@ -69,6 +71,30 @@ def test_whatever_is_trained_gets_a_gradient_and_nothing_else(kind: str, how: st
     free = {name for name, parameter in towers.named_parameters() if parameter.requires_grad}
     assert free == {name for name, parameter in towers.named_parameters() if parameter.grad is not None}
     assert free <= towers.trainable_state_dict().keys()
+
+
+@pytest.mark.parametrize("how", ["whole", "partly locked", "adapted"])
+def test_every_layer_of_nllbs_text_tower_is_trained_at_every_step(how: str, hf_model: str, tmp_path: Path) -> None:
+    """Hugging Face's M2M-100 leaves layers out at random in training."""
+    shutil.copytree(Path(hf_model).parent, tmp_path / "nllb")
+    sizes = {
+        "d_model": 32,
+        "max_position_embeddings": 60,
+        "vocab_size": 100,
+        "pad_token_id": 1,
+        "encoder_layerdrop": 0.9,
+    }
+    for side in ("encoder", "decoder"):
+        sizes |= {f"{side}_layers": 3, f"{side}_attention_heads": 2, f"{side}_ffn_dim": 48}
+    (tmp_path / "nllb" / "bert" / "config.json").write_text(json.dumps({"model_type": "m2m_100", **sizes}))
+    adapters = {"lora": lora(image=["conv_pw"])}
+    options: dict[str, Any] = {"whole": {}, "partly locked": PARTLY, "adapted": adapters}[how]
+    towers = after_a_step(str(tmp_path / "nllb" / Path(hf_model).name), **options)
+    trained_layers = {
+        name.split(".")[4] for name, p in towers.named_parameters() if ".layers." in name and p.requires_grad
+    }
+    assert trained_layers == ({"2"} if how == "partly locked" else {"0", "1", "2"})
+    check_gradients(towers)
 
 
 def test_frozen_batch_normalisation_keeps_its_statistics(tmp_path: Path) -> None:
