@@ -6,14 +6,17 @@ Those modules import nothing heavy at the top, so that ``--help`` answers at onc
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from mmcs import __version__
 from mmcs.common.home import with_home
 from mmcs.errors import Stopped, report
+from mmcs.files import check_writable, disk_errors
 
 ROOMS = (
     "mmcs.prepare.command",
@@ -52,7 +55,11 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     vars(args).update(with_home(vars(args)))
     try:
-        args.run(args)
+        outputs = [Path(given) for given in (getattr(args, "out", None), getattr(args, "html", None)) if given]
+        for output in outputs:
+            check_writable(output)
+        with disk_errors(outputs[0]) if outputs else contextlib.nullcontext():
+            args.run(args)
     except BrokenPipeError:  # the reader went away (``mmcs … | head``): nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import threading
 
 
 class MmcsError(Exception):
@@ -78,3 +79,13 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, OSError):
         text = f"{error.strerror} while writing or reading {error.filename or 'a file'}; nothing unfinished was kept."
     return " ".join(text.split())
+
+
+def hide_disk_errors_of_threads() -> None:
+    """Leaves out the stack trace of a thread that meets a full disk: it raises again in the main thread, which reports it."""
+
+    def hook(raised: threading.ExceptHookArgs) -> None:
+        if raised.exc_value is None or exit_code_of(raised.exc_value) is None:
+            threading.__excepthook__(raised)
+
+    threading.excepthook = hook

@@ -20,13 +20,18 @@ from mmcs.errors import MmcsError, UserError
 
 
 @contextmanager
-def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_file(path: str | os.PathLike[str], *, replaces_folder: bool = False) -> Iterator[Path]:
     """Yields a temporary path in the target's folder (made if missing); on success it replaces ``path``.
 
+    Args:
+        replaces_folder: whether ``path`` may be a folder, which is then removed.
+
     Raises:
-        UserError: the target's folder is a file. OSError: the disk's fault, with the target's name.
+        UserError: the target is a folder, or its folder is a file. OSError: the disk's fault, with the target's name.
     """
     target = Path(path)
+    if target.is_dir() and not replaces_folder:
+        raise UserError(f"{target} is a folder; name a file.")
     _make_parent(target)
     partial = target.parent / f".{target.name}.{os.getpid()}.partial"
     try:
@@ -64,6 +69,29 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuses a path below which nothing can be written, so that it is refused before the work.
+
+    Raises:
+        UserError: a parent is a file, or the folder that exists already is read-only or another user's.
+    """
+    target = Path(path).absolute()
+    try:
+        os.lstat(target)
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise UserError(f"{path} cannot be written: {error.strerror}.") from None
+    # Path.exists raises where a parent may not be searched.
+    there = next(place for place in (target, *target.parents) if os.path.exists(place))  # noqa: PTH110
+    folder = there if there.is_dir() else there.parent
+    if there is not target and not there.is_dir():
+        raise UserError(f"{path} cannot be written: {there} is not a folder.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        why = "is on a read-only file system" if read_only else "cannot be written to by this user"
+        raise UserError(f"{path} cannot be written: {folder} {why}.")
+
+
 #: Errors of a disk rather than of a program.
 _OF_A_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
@@ -84,7 +112,7 @@ def disk_errors(target: Path, partial: Path | None = None) -> Iterator[None]:
         raise
     except Exception as error:
         named = error.filename if isinstance(error, OSError) else None
-        number = error.errno if named is not None and isinstance(error, OSError) else _errno_of(error)
+        number = error.errno if named is not None and isinstance(error, OSError) else disk_errno(error)
         if isinstance(named, str) and partial is not None and Path(named).is_relative_to(partial):
             target = target / Path(named).relative_to(partial)
         elif named is not None:
@@ -94,8 +122,8 @@ def disk_errors(target: Path, partial: Path | None = None) -> Iterator[None]:
         raise OSError(number, os.strerror(number), str(target)) from error
 
 
-def _errno_of(error: BaseException) -> int | None:
-    """The number of the disk's error that caused ``error``; None for any other error."""
+def disk_errno(error: BaseException) -> int | None:
+    """The number of the disk's error (full, read-only, broken) that caused ``error``; None for any other error."""
     link: BaseException | None = error
     while link is not None:
         if isinstance(link, OSError) and link.errno in _OF_A_DISK:
@@ -103,7 +131,9 @@ def _errno_of(error: BaseException) -> int | None:
         text = str(link)
         if (number := re.search(r"\(os error (\d+)\)", text)) and int(number[1]) in _OF_A_DISK:  # of a library in Rust
             return int(number[1])
-        if re.search(r"\d+ requested and \d+ written", text):  # numpy's
+        if re.search(
+            r"\d+ requested and \d+ written|unexpected pos \d+ vs", text
+        ):  # numpy's and torch's of a short write
             return errno.ENOSPC
         link = link.__cause__ or link.__context__
     return None

@@ -14,7 +14,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from mmcs.files import atomic_file
+from mmcs.files import atomic_file, disk_errors
 
 
 class MetricsFile(Logger):
@@ -60,7 +60,7 @@ class MetricsFile(Logger):
             return
         columns = sorted({*self._columns, *(name for row in self._rows for name in row)})
         if self._begun and columns == self._columns:
-            with self.path.open("a", newline="", encoding="utf-8") as file:
+            with disk_errors(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, columns).writerows(self._rows)
         else:
             before = self._written()

@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmcs.errors import MmcsError, Stopped, UserError, exit_code_of
+from mmcs.errors import MmcsError, Stopped, UserError, exit_code_of, sentence_of
+from mmcs.files import disk_errors
 from mmcs.orphans import end_with_parent
 
 RESOLVED = "--resolved"  # how a process of a multi-device run is told its configuration
@@ -64,7 +65,8 @@ def launch_processes(config: dict[str, Any], folder: Path) -> Outcome:
     resolved, failure, outcome = folder / ".resolved.json", folder / FAILURE, folder / OUTCOME
     for of_a_killed_run in (failure, outcome):
         of_a_killed_run.unlink(missing_ok=True)
-    resolved.write_text(json.dumps(config))
+    with disk_errors(resolved):
+        resolved.write_text(json.dumps(config))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_SECONDS_TO_SAVE))
     for name in list(logging.root.manager.loggerDict):
@@ -146,11 +148,16 @@ def child(folder: Path, run: Callable[[dict[str, Any], Path], Outcome]) -> int:
         return error.exit_code
     except Exception as error:
         code = exit_code_of(error)
-        sentence = str(error) if code is not None else _of_a_bug(folder)
-        _tell(folder / FAILURE, {"sentence": sentence, "code": code or 1, "step": getattr(error, "step", 0)})
-        if code is None:
+        sentence = sentence_of(error) if code is not None else _of_a_bug(folder)
+        told = {"sentence": sentence, "code": code or 1, "step": getattr(error, "step", 0)}
+        try:
+            is_first = _tell(folder / FAILURE, told)
+        except OSError:  # the disk may be full, which ``error`` is about
+            is_first = True
+            print(f"mmcs-train: {sentence}", file=sys.stderr)
+        if code is None and is_first:
             raise
-        return code
+        return code or 1
 
 
 def _failed(folder: Path) -> bool:
@@ -165,15 +172,22 @@ def _of_a_bug(folder: Path) -> str:
     return f"a training process failed; its message stands above, {folder} holds its checkpoints."
 
 
-def _tell(path: Path, told: dict[str, Any]) -> None:
-    """Writes a failure to ``path`` unless another process has: the first one is the cause, the others follow from it."""
+def _tell(path: Path, told: dict[str, Any]) -> bool:
+    """Writes a failure to ``path`` unless another process has: the first one is the cause, the others follow from it.
+
+    Returns whether this process is the first.
+    """
     partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(told))
     try:
-        os.link(partial, path)
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without hard links
-        if not path.exists():
+        partial.write_text(json.dumps(told))
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            if path.exists():
+                return False
             partial.rename(path)
-    partial.unlink(missing_ok=True)
+        return True
+    finally:
+        partial.unlink(missing_ok=True)

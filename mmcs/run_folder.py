@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from mmcs.common.file_lock import try_lock
 from mmcs.errors import UserError
-from mmcs.files import atomic_file
+from mmcs.files import atomic_file, check_writable
 
 STATUS, CONFIG, LOCK = "status.json", "config.yaml", ".lock"
 COMPLETED, FAILED, PREEMPTED, INTERRUPTED = "completed", "failed", "preempted", "interrupted"
@@ -70,6 +70,7 @@ def held(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another run holds the lock, or the folder cannot be written.
     """
+    check_writable(folder)
     lock, had_config = folder / LOCK, (folder / CONFIG).exists()
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     had_lock = lock.exists()

@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmcs.errors import Stopped, UserError, exit_code_of, report, sentence_of
+from mmcs.errors import Stopped, UserError, exit_code_of, hide_disk_errors_of_threads, report, sentence_of
+from mmcs.files import disk_errors
 from mmcs.orphans import end_with_parent
 from mmcs.processes import RESOLVED, Outcome, child, launch_processes, processes_per_node
 from mmcs.run_folder import (
@@ -39,6 +40,7 @@ JOB = "--job"  # before the folder of one job of a sweep
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code (see ``mmcs.errors``)."""
     arguments = sys.argv[1:] if argv is None else argv
+    hide_disk_errors_of_threads()
     try:
         if arguments[:1] == [RESOLVED]:
             return child(Path(arguments[1]), run)
@@ -181,7 +183,8 @@ def _reporting(folder: Path) -> Iterator[None]:
         code = error.exit_code if isinstance(error, Stopped) else exit_code_of(error) or 1
         if begun() != before:
             step = getattr(error, "step", 0)
-            write_status(folder, STOPPED.get(code, FAILED), step=step, sentence=sentence_of(error), code=code)
+            with contextlib.suppress(OSError):  # the disk may be full, which ``error`` is about
+                write_status(folder, STOPPED.get(code, FAILED), step=step, sentence=sentence_of(error), code=code)
         raise
 
 
@@ -202,14 +205,15 @@ def run(config: dict[str, Any], folder: Path) -> Outcome:
         (folder / STATUS).unlink(missing_ok=True)  # of the run that is continued
         write_config(parts.config, folder)
     try:
-        with deferred():
-            trainer.fit(parts.module, parts.datamodule, ckpt_path=config["resume"], weights_only=True)
-        if dist.is_initialized():  # what follows is one process's work: nothing may wait for the others
-            trainer.strategy.barrier()
-            dist.destroy_process_group()
-        if received_here():
-            raise SIGTERMException
-        objective = _finish(parts) if trainer.is_global_zero else None
+        with disk_errors(folder):
+            with deferred():
+                trainer.fit(parts.module, parts.datamodule, ckpt_path=config["resume"], weights_only=True)
+            if dist.is_initialized():  # what follows is one process's work: nothing may wait for the others
+                trainer.strategy.barrier()
+                dist.destroy_process_group()
+            if received_here():
+                raise SIGTERMException
+            objective = _finish(parts) if trainer.is_global_zero else None
     except SIGTERMException:
         raise stopped(
             f"at step {trainer.global_step}; the same command with resume=auto continues from {folder}.",

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from mmcs.errors import MmcsError, UserError, exit_code_of, sentence_of
-from mmcs.files import atomic_file, atomic_folder, disk_errors
+from mmcs.files import atomic_file, atomic_folder, check_writable, disk_errors
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -57,6 +57,7 @@ WRITERS = {
     "text": lambda path: path.write_text("a" * 10**5),
     "json": lambda path: path.write_text(json.dumps(list(range(10**5)))),
     "torch": save_torch,
+    "torch by itself": lambda path: torch.save(torch.zeros(10**5), path),
     "safetensors": lambda path: safetensors.torch.save_file({"a": torch.zeros(10**5)}, path),
     "numpy": lambda path: np.save(path.open("wb"), np.zeros(10**5)),
     "numpy, compressed": lambda path: np.savez_compressed(path.open("wb"), a=np.random.default_rng(0).random(10**5)),
@@ -111,3 +112,27 @@ def test_only_the_disks_errors_are_renamed(tmp_path):
         except OSError:
             raise MmcsError("the disk is full") from None
     assert str(told.value) == "the disk is full"
+
+
+def test_a_path_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for fine in ("new", "new/deep/er", "file", "."):
+        check_writable(tmp_path / fine)
+    for path, sentence in (
+        ("file/x", "file is not a folder"),
+        ("file/x/y", "file is not a folder"),
+        ("a" * 300, "name too long"),
+    ):
+        with pytest.raises(UserError, match=rf"cannot be written: (?i:.*{sentence})"):
+            check_writable(tmp_path / path)
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(UserError, match=r"new/x cannot be written: .* cannot be written to by this user"):
+        check_writable(tmp_path / "new/x")
+
+
+def test_a_file_does_not_replace_a_folder(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/kept").touch()
+    with pytest.raises(UserError, match="x is a folder; name a file"), atomic_file(tmp_path / "x"):
+        pass
+    assert (tmp_path / "x/kept").exists()

@@ -115,6 +115,8 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(
             "nothing to evaluate on: name a suite (--suite [NAME=]SHARDS) or a folder in BEIR's format (--beir DIR)."
         )
+    if args.out.exists() and not args.out.is_dir():
+        raise UserError(f"--out {args.out} is a file; name a folder.")
     if (args.out / "results.json").exists():
         raise UserError(f"{args.out} holds results already; remove it or name another folder.")
     import torch

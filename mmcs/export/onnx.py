@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from mmcs.errors import DataError, UserError
 from mmcs.export import tokenizer_json
-from mmcs.files import atomic_folder
+from mmcs.files import atomic_folder, disk_errno
 from mmcs.model.build import quiet
 from mmcs.model.lora import merged
 from mmcs.model.towers import Towers
@@ -171,6 +171,8 @@ def _write_graph(module: nn.Module, example: Tensor, free: set[int], path: Path)
                 verbose=False,
             )
     except Exception as error:  # whatever part of torch's exporter meets what it does not know
+        if disk_errno(error) is not None:
+            raise
         raise UserError(f"ONNX cannot express the {path.stem} tower of this model: {_reason(error)}.") from error
 
 
@@ -236,6 +238,8 @@ class _Session:
         try:
             yield
         except Exception as error:  # onnxruntime's own have no common class
+            if disk_errno(error) is not None:
+                raise
             raise DataError(
                 f"the export was not kept: onnxruntime cannot run {self.name} ({_reason(error)})."
             ) from error

@@ -28,7 +28,8 @@ _STRINGS = ("codeswitch.languages", "codeswitch.lexicons", "eval.seen_languages"
 
 def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
     """Writes ``content`` so that ``path`` is either the whole new checkpoint or what it was before."""
-    with atomic_file(path) as partial, partial.open("wb") as file:  # through Python: a full disk is an OSError
+    # Through a file of Python, so that a full disk is an OSError. A sharded run's folder may be in its place.
+    with atomic_file(path, replaces_folder=True) as partial, partial.open("wb") as file:
         torch.save(dict(content), file)
 
 

@@ -66,7 +66,7 @@ class LossWatch:
         """
         self.settle()
         values = torch.stack([term.detach().float() for term in terms.values()])
-        copied = values.to("cpu", non_blocking=True)
+        copied = values.to("cpu", non_blocking=values.is_cuda)
         event = None
         if values.is_cuda:
             event = torch.cuda.Event()

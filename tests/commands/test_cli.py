@@ -57,6 +57,9 @@ def test_help_imports_nothing_heavy():
         (["export", "./nowhere", "--out", "x"], 2, "nowhere"),
         (["data", "inspect", "nowhere.tar"], 2, "nowhere.tar"),
         (["lexicon", "info", "none.lex"], 2, "none.lex"),
+        (["export", "ViT-B-32", "--out", "/dev/null/x"], 2, "/dev/null is not a folder"),
+        (["evaluate", "ViT-B-32", "--suite", "x=y", "--out", "/dev/null/x/y"], 2, "/dev/null is not a folder"),
+        (["lexicon", "build", "tsv", "none.tsv", "--out", "/dev/null/x.lex"], 2, "/dev/null is not a folder"),
     ],
 )
 def test_a_mistake_is_one_sentence(arguments, code, sentence, capfd, tmp_path, monkeypatch):
