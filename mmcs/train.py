@@ -111,9 +111,10 @@ def launch(config: dict[str, Any], folder: Path, *, among: Path | None = None) -
     Raises:
         UserError, DataError: the run cannot start. Stopped: a signal ended it.
     """
+    from mmcs.model.start import pinned
     from mmcs.preempt import listening
 
-    config = {"overwrite": False, **config}
+    config = {"overwrite": False, **config, "model": pinned(config["model"])}
     started = Started.here()
     if started is not None:
         started.check(config["trainer"], processes_per_node(config))

@@ -147,10 +147,11 @@ def _what_it_is(towers: Towers, config: dict[str, Any] | None, alpha: float | No
         f"to {towers.tokenizer.context_length} tokens."
     )
     if config:
-        base = config["model"]["name"] + (f" ({tag})" if (tag := config["model"].get("pretrained")) else "")
+        tag = config["model"].get("pretrained")
+        base = _shown(config["model"]["name"]) + (f" ({_shown(tag)})" if tag else "")
         random = random_towers(towers)
         start = f" with {random_label(random)}, no pretrained ones," if random else ""
-        about += f" It starts from `{_shown(base)}`{start} and was fine-tuned with mmcs."
+        about += f" It starts from `{base}`{start} and was fine-tuned with mmcs."
     if alpha is not None:
         about += (
             f" Its weights are {1 - alpha:g} times those of the start plus {alpha:g} times those trained (WiSE-FT)."
@@ -160,8 +161,11 @@ def _what_it_is(towers: Towers, config: dict[str, Any] | None, alpha: float | No
 
 
 def _shown(name: str) -> str:
-    """A name without the folders of the machine that it was typed on."""
-    return Path(name.removeprefix("local-dir:")).name if name.startswith(("local-dir:", "/", ".")) else name
+    """A name without the folders of the machine that it was typed on; of a run's checkpoint, the run's name stays."""
+    path = Path(name.removeprefix("local-dir:"))
+    if path.parent.name == "checkpoints":
+        return "/".join(path.parts[-3:])
+    return path.name if name.startswith(("local-dir:", "/", ".")) else name
 
 
 def _image_tower(towers: Towers, onnx: bool) -> str:

@@ -22,6 +22,7 @@ from mmcs.model.hub import Hub, hub_access
 from mmcs.model.image_size import check_image_size, set_image_size
 from mmcs.model.lora import add_adapters
 from mmcs.model.source import Source, find_source
+from mmcs.model.start import as_folder
 from mmcs.model.towers import Towers
 from mmcs.model.tuning import freeze_for_adapters, freeze_unreached, recompute_activations, use_channels_last
 from mmcs.model.weights import load_pretrained, misfit, safe_reading
@@ -50,7 +51,7 @@ def build_towers(
 
     Args:
         name: an OpenCLIP model name (also ``hf-hub:…``), the path of a model configuration (JSON), a folder with an
-            ``open_clip_config.json`` (also ``local-dir:FOLDER``; no hub is asked), or ``lite0_e5``.
+            ``open_clip_config.json`` (also ``local-dir:FOLDER``; no hub is asked), a run or a checkpoint of one, or ``lite0_e5``.
         pretrained: a tag of open_clip, or a file of weights, a run, a checkpoint of mmcs or an OpenCLIP folder; None: random
             weights (folders bring their own).
         image_size: of pictures, in pixels (or height and width); None: the model's own.
@@ -69,9 +70,13 @@ def build_towers(
     _check_options(lock_text, lock_text_unlocked_layers, "text", text_dropout, "text" in adapted)
     import open_clip
 
-    with tempfile.TemporaryDirectory() as scratch, quiet(), _fixed_seed(), safe_reading(), hub_access() as hub:
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
+        found, origin = as_folder(name, pretrained, Path(scratch))
+        for context in (quiet(), _fixed_seed(), safe_reading()):
+            stack.enter_context(context)
+        hub = stack.enter_context(hub_access())
         try:
-            source = find_source(name, pretrained, Path(scratch))
+            source = find_source(found, pretrained, Path(scratch))
             if image_size is not None:
                 set_image_size(source, image_size)
             clip = open_clip.create_model(source.identifier, cache_dir=cache_dir, **source.arguments)
@@ -84,7 +89,7 @@ def build_towers(
             if exit_code_of(error) is not None:
                 raise
             raise UserError(_sentence(name, pretrained, error, hub)) from error
-    config: dict[str, Any] = {"name": name, "pretrained": pretrained, "model_cfg": source.model_cfg}
+    config: dict[str, Any] = {"name": origin, "pretrained": pretrained, "model_cfg": source.model_cfg}
     config |= {"preprocess_cfg": _preprocess_cfg(clip), "random": list(source.random)}
     towers = Towers(clip, tokenizer, config, image_dropout=image_dropout, text_dropout=text_dropout).eval()
     freeze_unreached(towers)

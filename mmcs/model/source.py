@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,11 +139,28 @@ def _named(name: str, pretrained: str | None) -> Source:
 
 
 def _take_quick_gelu(model_cfg: dict[str, Any], weights: Path | None) -> bool:
-    """Sets the activation that the file's own model has, where the file says which: names of models do not."""
-    if weights is None or not weights.is_file() or not uses_quick_gelu(weights):
+    """Sets the activation of the model that the weights are of, where they say which: names of models do not."""
+    if weights is None or not _of_quick_gelu(weights):
         return False
     model_cfg["quick_gelu"] = True
     return True
+
+
+def _of_quick_gelu(weights: Path) -> bool:
+    from mmcs.model.checkpoint_file import read_plain
+    from mmcs.model.start import checkpoint_at
+
+    if (weights / CONFIG_FILE).is_file():
+        return bool(_read_config(weights / CONFIG_FILE)["model_cfg"].get("quick_gelu"))
+    checkpoint = checkpoint_at(str(weights))
+    if checkpoint is None:
+        return weights.is_file() and uses_quick_gelu(weights)
+    model = read_plain(checkpoint)["mmcs"]["config"]["model"]
+    start = checkpoint_at(model.get("name"))
+    if start is not None:
+        return _of_quick_gelu(start)
+    with tempfile.TemporaryDirectory() as scratch:
+        return bool(find_source(model["name"], model.get("pretrained"), Path(scratch)).model_cfg.get("quick_gelu"))
 
 
 def _read_config(path: Path) -> dict[str, Any]:
