@@ -20,6 +20,7 @@ from mmcs.callbacks.recall_table import recall_table
 from mmcs.errors import UserError
 from mmcs.evaluation.suites import Suite
 from mmcs.evaluation.validation import Key, ValidationRanks, forget_validations_after, write_validation
+from mmcs.model.random_weights import random_towers
 from mmcs.retrieval.languages import language_means
 from mmcs.retrieval.metric import QueryRanks, Retrieval, RetrievalRecall
 from mmcs.stream.batch import stable_id
@@ -106,7 +107,8 @@ class RecallPerLanguage(Callback):
             metric.reset()
         # A validation on its own (`trainer.validate`) may be of other weights than those of this step.
         if kept and trainer.is_global_zero and trainer.state.fn == TrainerFn.FITTING:
-            write_validation(Path(trainer.default_root_dir), trainer.global_step, kept, self.seen)
+            random = random_towers(getattr(pl_module, "towers", None))
+            write_validation(Path(trainer.default_root_dir), trainer.global_step, kept, self.seen, random)
 
     def _show(self, trainer: Trainer, place: int, retrieval: Retrieval, table: str) -> None:
         name, step = self.suites[place].name, trainer.global_step

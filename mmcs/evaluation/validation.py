@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,12 +66,20 @@ class Validations(Mapping[int, dict[Key, ValidationRanks]]):
 
     @property
     def seen(self) -> list[str]:
-        """The languages with a lexicon in training, as the last validation tells them; none before the first."""
+        """The languages with a lexicon in training, by the last validation; none before the first."""
+        return list(header["seen_languages"]) if (header := self._last_header()) else []
+
+    @property
+    def random_weights(self) -> list[str]:
+        """The towers that training began with random weights in, by the last validation; none before the first."""
+        return list(self._last_header().get("random_weights", ()))
+
+    def _last_header(self) -> dict[str, Any]:
         if not self._files:
-            return []
+            return {}
         step, path = list(self._files.items())[-1]
         with _opened(path, step) as (header, _):
-            return list(header["seen_languages"])
+            return header
 
 
 def read_validation(run_folder: Path) -> Validations:
@@ -86,7 +94,11 @@ def read_validation(run_folder: Path) -> Validations:
 
 
 def write_validation(
-    run_folder: Path, step: int, ranks: Mapping[Key, ValidationRanks], seen: Collection[str] = ()
+    run_folder: Path,
+    step: int,
+    ranks: Mapping[Key, ValidationRanks],
+    seen: Collection[str] = (),
+    random: Sequence[str] = (),
 ) -> Path:
     """Writes ``run_folder/validation/step_{step:08d}.npz``, in the place of one of the same step; returns its path.
 
@@ -95,6 +107,7 @@ def write_validation(
 
     Args:
         seen: languages with a lexicon in training.
+        random: towers that training began with random weights in.
     """
     table = np.unique(np.concatenate([own.groups for own in ranks.values()] or [np.empty(0, np.int64)]))
     arrays: dict[str, Any] = {"groups": table}
@@ -107,6 +120,7 @@ def write_validation(
         arrays[f"ranks.{len(parts)}"] = own.ranks
         parts.append({"suite": suite, "language": language, "task": task, "queries": queries})
     header = {"schema": SCHEMA, "step": step, "seen_languages": sorted(seen), "parts": parts}
+    header |= {"random_weights": list(random)} if random else {}
     arrays[_HEADER] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     target = run_folder / FOLDER / f"step_{step:08d}.npz"
     with atomic_file(target) as path, path.open("wb") as file:

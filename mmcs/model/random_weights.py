@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmcs.model.towers import Towers
 
 
-def random_towers(towers: Towers) -> list[str]:
-    """Those of the towers "image" and "text" that ``build_towers`` had no weights for."""
-    return list(towers.config.get("random", ()))
+def random_towers(towers: Towers | Any) -> list[str]:
+    """Those of the towers "image" and "text" that ``build_towers`` had no weights for; none of what is no ``Towers``."""
+    return list(getattr(towers, "config", {}).get("random", ()))
 
 
 def random_label(random: Sequence[str]) -> str:

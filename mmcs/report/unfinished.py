@@ -72,6 +72,7 @@ def _run(folder: Path, validations: Validations, step: int) -> Run:
         "seed": config.get("seed"),
         "config": config,
         "seen_languages": validations.seen,
+        "random_weights": validations.random_weights,
         "rows": [],
     }
     places = {(suite, split): ALL_CAPTIONS for suite, split, *_ in queries}

@@ -30,9 +30,10 @@ KEYS = [("xm", "en", "image_retrieval"), ("xm", "zh-Hans", "text_retrieval"), ("
 def test_what_is_written_is_read_back_step_by_step(tmp_path):
     written = {step: {key: some(step + i) for i, key in enumerate(KEYS)} for step in (20, 4, 100_000_000)}
     for step, ranks in written.items():
-        write_validation(tmp_path, step, ranks, seen=["fi", "de"])
+        write_validation(tmp_path, step, ranks, seen=["fi", "de"], random=["image"])
     read = read_validation(tmp_path)
     assert list(read) == [4, 20, 100_000_000] and len(read) == 3 and read.seen == ["de", "fi"]
+    assert read.random_weights == ["image"]
     for step, ranks in read.items():
         assert list(ranks) == KEYS
         for key, queries in ranks.items():
