@@ -166,7 +166,9 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
         best,
         instantiate(config["callbacks"]["last"], folder=folder / "checkpoints"),
     ]
-    trainer = _trainer(config["trainer"], folder, callbacks, _loggers(config["logger"], folder, begin))
+    # Without suites there is no validation, and no callback may wait for one before it saves a checkpoint.
+    settings = config["trainer"] if val else {**config["trainer"], "limit_val_batches": 0}
+    trainer = _trainer(settings, folder, callbacks, _loggers(config["logger"], folder, begin))
     module = _module(towers, captions, config, trainer.world_size)
     if resume and resumed:
         check_belongs(towers, resumed, resume)
