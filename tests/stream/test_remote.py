@@ -251,13 +251,13 @@ def test_a_silent_pipe_is_killed_with_all_that_it_started(tmp_path: Path) -> Non
 
 
 def test_pickled_and_forked_fetchers_work_on_their_own(server: Server) -> None:
-    fetcher, url = Fetcher(QUICK), f"{server.url}/train/00001.tar"
+    fetcher, url = Fetcher(Access(timeout=30)), f"{server.url}/train/00001.tar"
     assert taken(fetcher.open(url)) == CONTENT + b"\1"  # fsspec's thread now runs here, and in no fork
     fetcher.begin(url)
     assert taken(pickle.loads(pickle.dumps(fetcher)).open(url)) == CONTENT + b"\1"
     with multiprocessing.get_context("fork").Pool(2) as pool:
         results = [pool.apply_async(open_forked, (fetcher, url)) for _ in range(2)]
-        assert [result.get(timeout=20) for result in results] == [len(CONTENT) + 1] * 2
+        assert [result.get(timeout=60) for result in results] == [len(CONTENT) + 1] * 2
     assert taken(fetcher.open(url)) == CONTENT + b"\1"
 
 
