@@ -65,7 +65,7 @@ def checkpoint_of(resume: str | None, folder: Path, tell: Callable[[str], None] 
     try:
         check_good(found)
     except DataError as error:
-        raise DataError(f"{error} {_instead(good_checkpoints(found.parent))}") from None
+        raise DataError(f"{error} {_instead(good_checkpoints(found.parent), 'leave resume out')}") from None
     return found
 
 
@@ -84,13 +84,13 @@ def _newest_good(folder: Path, tell: Callable[[str], None]) -> Path | None:
         tell(f"{wrong} The run resumes from {path} (step {step}).")
         return path
     if last.exists():
-        raise DataError(f"{wrong} {_instead(good)}")
+        raise DataError(f"{wrong} {_instead(good, 'remove it')}")
     return None
 
 
-def _instead(good: list[tuple[int, Path]]) -> str:
+def _instead(good: list[tuple[int, Path]], otherwise: str) -> str:
     if not good:
-        return "The run has no other checkpoint to resume from; remove this one to begin anew."
+        return f"There is no other checkpoint in its folder to resume from; {otherwise} to begin anew."
     return f"Good ones: {', '.join(f'resume={path} (step {step})' for step, path in good)}."
 
 

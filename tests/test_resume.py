@@ -84,7 +84,7 @@ def test_a_damaged_last_checkpoint_is_passed_over_for_the_newest_good_one(tmp_pa
 
 def test_a_run_whose_only_checkpoint_is_damaged_does_not_begin_anew_unasked(tmp_path):
     write(tmp_path / "checkpoints/last.ckpt").write_bytes(b"")
-    with pytest.raises(DataError, match=r"the file is empty.*no other checkpoint"):
+    with pytest.raises(DataError, match=r"the file is empty.*no other checkpoint .*remove it to begin anew"):
         checkpoint_of("auto", tmp_path)
 
 

@@ -8,6 +8,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmcs.common.file_kind import LOOKED_AT, file_kind
+from mmcs.common.library_error import words_of
 from mmcs.errors import DataError, UserError, exit_code_of
 
 
@@ -25,7 +27,7 @@ def guarded(path: Path) -> Iterator[None]:
     except Exception as error:  # of zipfile, torch, its unpickler, or of a form that nobody foresaw
         if exit_code_of(error) is not None:
             raise
-        raise DataError(f"checkpoint {path} is damaged: {_reason(error)}") from None
+        raise DataError(f"checkpoint {path} cannot be used: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:
@@ -35,8 +37,7 @@ def _reason(error: Exception) -> str:
         name = re.search(r"Unsupported (?:global: GLOBAL|class|operand) ([\w.]+)", text)
         held = f" ({name[1]})" if name else ""
         return f"it holds more than plain values and tensors{held}; other objects are never loaded, since they can run code."
-    first = text.split("\n")[0][:200].rstrip(".")
-    return f"{type(error).__name__}: {first}." if first else f"{type(error).__name__}."
+    return f"it is damaged or malformed ({words_of(error)})."
 
 
 def verify_archive(path: Path) -> None:
@@ -45,17 +46,20 @@ def verify_archive(path: Path) -> None:
     Raises:
         DataError: a member differs, or the file is no such archive.
     """
+    if not path.is_file():
+        raise DataError(f"{path.parent} is no checkpoint: it has no {path.name}.")
     if not path.stat().st_size:
         raise DataError(f"checkpoint {path} is damaged: the file is empty.")
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
-            pickled = file.read(1) == b"\x80"
-        what = (
-            "it is a pickle, which is never loaded, since it can run code"
-            if pickled
-            else "it is truncated, or no checkpoint at all (no zip archive as torch.save writes it)"
-        )
-        raise DataError(f"checkpoint {path} is damaged: {what}.")
+            start = file.read(LOOKED_AT)
+        if start[:1] == b"\x80":
+            raise DataError(
+                f"{path} is a pickle, which is never loaded, since it can run code; it is no checkpoint of mmcs."
+            )
+        kind = file_kind(start)
+        what = f"it is {kind.what}" if kind and kind.what != "a zip archive" else "it is truncated, or no checkpoint"
+        raise DataError(f"checkpoint {path} is damaged: {what} (torch.save writes a zip archive).")
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):  # could unpack into any size

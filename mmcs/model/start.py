@@ -56,6 +56,8 @@ def as_folder(name: str, pretrained: str | None, scratch: Path) -> tuple[str, st
         UserError: a run with further weights, or one whose model cannot be built. DataError: a damaged checkpoint.
     """
     checkpoint = checkpoint_at(name)
+    if checkpoint is None and Path(name).suffix == ".ckpt":
+        checkpoint = Path(name)  # damaged, of another program, or not there: reading it raises the error
     if checkpoint is None:
         return name, name
     if pretrained:

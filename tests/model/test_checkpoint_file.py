@@ -66,12 +66,12 @@ class Deadly:
 
 SPOILT: dict[str, tuple[Callable[[Path], Any], type, str]] = {
     "empty": (lambda path: path.write_bytes(b""), DataError, "the file is empty"),
-    "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-30]), DataError, "truncated, or no checkpoint at all"),
-    "text": (lambda path: path.write_text("hello"), DataError, "truncated, or no checkpoint at all"),
+    "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-30]), DataError, "it is truncated, or no checkpoint"),
+    "text": (lambda path: path.write_text("hello"), DataError, "it is a text file"),
     "a flipped bit": (flip, DataError, "the checksum of .*data/0 does not match"),
     "another zip": (write_zip, DataError, "has no data.pkl"),
     "compressed": (lambda path: rezip(path, zipfile.ZIP_DEFLATED), DataError, "compressed members"),
-    "a raw pickle": (lambda path: path.write_bytes(pickle.dumps(Deadly())), DataError, "it is a pickle, which is never"),
+    "a raw pickle": (lambda path: path.write_bytes(pickle.dumps(Deadly())), DataError, "is a pickle, which is never loaded"),
     "an object": (of_other(lambda c: c.update(x=Deadly())), DataError, "more than plain values and tensors"),
     "a class": (lambda path: torch.save(Path, path), DataError, "more than plain values and tensors"),
     "a list": (lambda path: torch.save([1, 2], path), UserError, "no checkpoint of mmcs"),
@@ -112,7 +112,7 @@ def test_every_spoilt_file_gets_one_sentence(tmp_path, monkeypatch, spoil, error
 def test_a_folder_without_parts_gets_one_sentence(tmp_path):
     (tmp_path / "x.ckpt").mkdir()
     (tmp_path / "x.ckpt/meta.pt").write_bytes(b"x")
-    with pytest.raises(DataError, match="truncated, or no checkpoint"):
+    with pytest.raises(DataError, match="it is a text file"):
         load_model(tmp_path / "x.ckpt")
     with pytest.raises(DataError, match=r"it has no meta\.pt"):
         (tmp_path / "x.ckpt/meta.pt").unlink()

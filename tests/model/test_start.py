@@ -10,7 +10,7 @@ import torch
 from trained_run import LORA, save_run
 from tuned import embeddings
 
-from mmcs.errors import UserError
+from mmcs.errors import DataError, UserError
 from mmcs.export.open_clip import write_folder
 from mmcs.model.build import build_towers
 from mmcs.model.checkpoint import load_model
@@ -65,6 +65,9 @@ def test_a_run_with_further_weights_or_none_gets_one_sentence(own_model: str, tm
     run = save_run(tmp_path / "run", own_model)
     with pytest.raises(UserError, match="brings its own weights"):
         build_towers(str(run), "openai")
+    (tmp_path / "other.ckpt").write_text("x")
+    with pytest.raises(DataError, match=r"other\.ckpt is damaged: it is a text file"):
+        build_towers(str(tmp_path / "other.ckpt"))
     (run / "checkpoints/last.ckpt").unlink()
     with pytest.raises(UserError, match="has no checkpoint yet"):
         build_towers(str(run))

@@ -155,7 +155,7 @@ def test_a_malicious_folder_executes_nothing(written, tmp_path, file):
     folder, mark = copied(written, tmp_path / "last.ckpt"), tmp_path / "executed"
     harm = pickle.dumps(_Deadly(mark))
     (folder / file).write_bytes(harm)
-    with pytest.raises(DataError, match="is damaged") as raised:
+    with pytest.raises(DataError, match=r"damaged|is a pickle") as raised:
         sharded_checkpoint.read(folder)
     assert not mark.exists() and "weights_only" not in str(raised.value)
     pickle.loads(harm)
