@@ -10,26 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from lightning import Callback, LightningDataModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, RichProgressBar
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar, RichProgressBar
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from mmcs.callbacks.best import KeepBest
 from mmcs.callbacks.features import FillFeatures
+from mmcs.callbacks.recall import figure_names
 from mmcs.callbacks.reseed import Reseed
 from mmcs.codeswitch.build import build_switch
 from mmcs.codeswitch.schedule import one_of
 from mmcs.codeswitch.stage import ChooseCaption, SwitchCaption
 from mmcs.common.language_tags import find_language
-from mmcs.errors import MmcsError, UserError
+from mmcs.errors import UserError
 from mmcs.evaluation.suites import Suite, open_suites, seen_of_suites
 from mmcs.files import atomic_file
+from mmcs.instantiated import build_own, instantiated
+from mmcs.loggers import build_loggers, check_monitors
 from mmcs.losses.contrastive import ContrastiveLoss
-from mmcs.metrics_file import MetricsFile
 from mmcs.model.build import build_towers
 from mmcs.model.checkpoint import check_belongs
 from mmcs.model.module import ContrastiveModule, number_of_chunks
@@ -39,6 +39,7 @@ from mmcs.model.teacher import Teacher
 from mmcs.model.towers import Towers
 from mmcs.model.wise_ft import check_alphas
 from mmcs.resume import WholeCheckpoints, check_resume, guard_restore
+from mmcs.started import is_first
 from mmcs.stream.exclude import LeaveOut
 from mmcs.stream.mixture import open_sources
 
@@ -88,25 +89,19 @@ def build_data(config: dict[str, Any]) -> functools.partial[LightningDataModule]
     """The datamodule that ``data`` names, lacking what is known at run time alone."""
     elsewhere = ("max_bad_share", "allow_pipe")  # read by a callback, and through data.access
     settings = {key: value for key, value in config["data"].items() if key not in elsewhere}
-    return _instantiated(settings, "data", _partial_=True)
+    return instantiated(settings, "data", _partial_=True)
 
 
 def build_loss(config: dict[str, Any]) -> ContrastiveLoss:
     """The loss that ``loss`` names."""
-    return _instantiated({key: value for key, value in config["loss"].items() if key != "teacher"}, "loss")
+    return instantiated({key: value for key, value in config["loss"].items() if key != "teacher"}, "loss")
 
 
-def _instantiated(settings: dict[str, Any], what: str, **more: Any) -> Any:
-    try:
-        return instantiate(settings, **more, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, MmcsError):
-            raise error.__cause__ from None
-        raise UserError(f"the {what} settings cannot be used: {' '.join(str(error).split())}") from None
+def check(config: dict[str, Any], *, notes: bool = False) -> tuple[Captions, list[Suite], list[Suite], list[str]]:
+    """Checks everything of a configuration that is cheap to check, before a tower is built or a file written.
 
-
-def check(config: dict[str, Any]) -> tuple[Captions, list[Suite], list[Suite], list[str]]:
-    """Everything of a configuration that can be wrong and is cheap to find out, before a tower is built or a file written.
+    Args:
+        notes: print notes on what is allowed but may not be meant.
 
     Returns the caption stages, the validation and test suites, and the seen languages.
 
@@ -138,7 +133,14 @@ def check(config: dict[str, Any]) -> tuple[Captions, list[Suite], list[Suite], l
                 f"codeswitch writes languages whose recall nothing would measure: {what}; name other codeswitch.languages, "
                 "add a suite to eval.val and eval.test, or set eval.allow_unmeasured=true."
             )
-        print(f"mmcs-train: note: {what}; they are trained on but not measured.", file=sys.stderr)
+        if notes:
+            print(f"mmcs-train: note: {what}; they are trained on but not measured.", file=sys.stderr)
+    if notes and config["trainer"].get("max_time") and config["optim"]["schedule"] == "cosine":
+        print(
+            "mmcs-train: note: trainer.max_time may end training before optim.schedule=cosine has lowered the learning rate; "
+            "optim.schedule=constant does not depend on the number of steps.",
+            file=sys.stderr,
+        )
     return captions, val, test, seen
 
 
@@ -146,29 +148,32 @@ def assemble(config: dict[str, Any], folder: Path) -> Run:
     """Builds data, model, callbacks and trainer of a run that lives in ``folder``; ``config["resume"]`` is the path of a
     checkpoint or None.
     """
-    captions, val, test, seen = check(config)
+    captions, val, test, seen = check(config, notes=is_first())
     resume = Path(config["resume"]) if config["resume"] else None
     resumed = check_resume(resume, config) if resume else None
     begin = resumed["global_step"] if resumed else 0
-    towers = build_towers(**config["model"])
-    datamodule = build_data(config)(towers, captions.stages, val, seed=config["seed"])
+    loggers = build_loggers(config["logger"], folder, begin)
+    own = build_own(config["callbacks"]["own"], "callbacks.own", Callback)
+    check_monitors(own, figure_names(val, seen))
     best = _checkpoint(val, folder, config["callbacks"]["checkpoint"])
     callbacks: list[Callback] = [
         Reseed(config["seed"]),
         FillFeatures(),
-        instantiate(config["callbacks"]["drops"], max_bad_share=config["data"]["max_bad_share"]),
-        instantiate(config["callbacks"]["preview"], languages=captions.languages),
-        _instantiated(config["callbacks"]["recall"], "callbacks.recall", _partial_=True)(val, seen),
-        instantiate(config["callbacks"]["throughput"]),
-        _instantiated(config["callbacks"]["ema"], "callbacks.ema"),
-        LearningRateMonitor("step"),
-        *([RichProgressBar(leave=False)] if sys.stdout.isatty() else []),
+        instantiated(config["callbacks"]["drops"], "callbacks.drops", max_bad_share=config["data"]["max_bad_share"]),
+        instantiated(config["callbacks"]["preview"], "callbacks.preview", languages=captions.languages),
+        instantiated(config["callbacks"]["recall"], "callbacks.recall", _partial_=True)(val, seen),
+        instantiated(config["callbacks"]["throughput"], "callbacks.throughput"),
+        instantiated(config["callbacks"]["ema"], "callbacks.ema"),
+        *([LearningRateMonitor("step")] if loggers else []),
+        *own,
         best,
-        instantiate(config["callbacks"]["last"], folder=folder / "checkpoints"),
+        instantiated(config["callbacks"]["last"], "callbacks.last", folder=folder / "checkpoints"),
     ]
     # Without suites there is no validation, and no callback may wait for one before it saves a checkpoint.
     settings = config["trainer"] if val else {**config["trainer"], "limit_val_batches": 0}
-    trainer = _trainer(settings, folder, callbacks, _loggers(config["logger"], folder, begin))
+    trainer = _trainer(settings, folder, callbacks, loggers)
+    towers = build_towers(**config["model"])
+    datamodule = build_data(config)(towers, captions.stages, val, seed=config["seed"])
     module = _module(towers, captions, config, trainer.world_size)
     if resume and resumed:
         check_belongs(towers, resumed, resume)
@@ -199,16 +204,20 @@ def _module(towers: Towers, captions: Captions, config: dict[str, Any], processe
 def _trainer(settings: dict[str, Any], folder: Path, callbacks: list[Callback], loggers: list[Logger]) -> Trainer:
     strategy = settings.get("strategy", "auto")
     if isinstance(strategy, dict):
-        strategy = _instantiated(strategy, "trainer.strategy")
+        strategy = instantiated(strategy, "trainer.strategy")
+    has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+    shown = settings.get("enable_progress_bar")
+    shown = (has_bar or sys.stdout.isatty()) if shown is None else shown
+    if shown and not has_bar:
+        callbacks = [*callbacks, RichProgressBar(leave=False)]
+    given = {"enable_model_summary": False, **settings, "strategy": strategy, "enable_progress_bar": shown}
     try:
         return Trainer(
-            **{**settings, "strategy": strategy},
+            **given,
             default_root_dir=folder,
             callbacks=callbacks,
             logger=loggers,
             plugins=[WholeCheckpoints()],
-            enable_model_summary=False,
-            enable_progress_bar=sys.stdout.isatty(),
             use_distributed_sampler=False,
         )
     except (TypeError, ValueError, MisconfigurationException) as error:
@@ -228,12 +237,3 @@ def _checkpoint(val: list[Suite], folder: Path, settings: dict[str, Any]) -> Kee
     languages = "all" if val and val[0].languages == ["en"] else "non_english"
     monitor = f"val/{val[0].name}/{languages}/image_retrieval_recall@10" if val else None
     return KeepBest(folder / "checkpoints", monitor, settings["save_top_k"])
-
-
-def _loggers(settings: dict[str, Any], folder: Path, begin: int) -> list[Logger]:
-    loggers: list[Logger] = []
-    if settings["csv"]:
-        loggers.append(MetricsFile(folder, begin))
-    if settings["tensorboard"]:
-        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard", purge_step=begin))
-    return loggers

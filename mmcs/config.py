@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from mmcs.common.home import with_home
+from mmcs.common.value_rules import near
+from mmcs.config_values import RULES
 from mmcs.errors import UserError
 
 SEARCH_PATH = "hydra.searchpath"
@@ -168,7 +169,7 @@ def _sentence(error: Exception, overrides: Sequence[str]) -> str:
     if option:
         group, name = option[1].rsplit("/", 1)
         known = option[3].split()
-        return f"there is no {group}={name}; known: {', '.join(known)}.{_close(name, known)}"
+        return f"there is no {group}={name}; known: {', '.join(known)}.{near(name, known)}"
     first = " ".join(text.split("\n")[0].split())
     if first.startswith("Ambiguous value"):
         return f"{first}: a list is [a,b], a text with a comma is quoted, and a sweep over the values needs -m."
@@ -190,10 +191,7 @@ def _unknown_key(key: str, choices: Sequence[str]) -> str:
         node = node.get(part) if isinstance(node, DictConfig) and part in node else None
     if not isinstance(node, DictConfig):
         return f"unknown key {key!r}: there is no {'.'.join(path)!r} in the configuration."
+    if path == ["trainer"] and f"trainer.{name}" in RULES:
+        return f"{key} is not in this file; write +{key}=VALUE for a further argument of lightning.Trainer."
     known = [str(k) for k in node if k != "_target_"]
-    return f"unknown key {key!r}; known keys{' of ' + '.'.join(path) if path else ''}: {', '.join(known)}.{_close(name, known)}"
-
-
-def _close(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    return f"unknown key {key!r}; known keys{' of ' + '.'.join(path) if path else ''}: {', '.join(known)}.{near(name, known)}"

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmcs.errors import MmcsError, Stopped, UserError, exit_code_of, sentence_of
+from mmcs.errors import MmcsError, Stopped, exit_code_of, sentence_of
 from mmcs.files import disk_errors
 from mmcs.orphans import end_with_parent
 
@@ -41,12 +41,7 @@ def processes_per_node(config: dict[str, Any]) -> int | None:
     devices = config["trainer"].get("devices", 1)
     if devices in ("auto", -1, "-1"):
         return None
-    processes = len(devices) if isinstance(devices, list) else devices
-    if isinstance(processes, str) and processes.isdecimal():
-        processes = int(processes)
-    if not isinstance(processes, int) or processes < 1:
-        raise UserError(f"trainer.devices is a number of processes, or a list of GPU indices; got {devices!r}.")
-    return processes
+    return len(devices) if isinstance(devices, list) else int(devices)
 
 
 def launch_processes(config: dict[str, Any], folder: Path) -> Outcome:

@@ -78,6 +78,12 @@ class Started:
         return Path(store.get(key).decode())
 
 
+def is_first() -> bool:
+    """Whether this process is the only one of its run or has rank 0, so that it alone prints what concerns the run."""
+    started = Started.here()
+    return os.environ.get("RANK", "0") == "0" if started is None else started.rank == 0
+
+
 #: Rank 0 serves them to the other processes: they live as long as the process.
 _STORES: list[Any] = []
 

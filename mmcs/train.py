@@ -29,7 +29,7 @@ from mmcs.run_folder import (
     unfinished,
     write_status,
 )
-from mmcs.started import Started
+from mmcs.started import Started, is_first
 
 if TYPE_CHECKING:
     from mmcs.assemble import Run
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
             print("mmcs-train: interrupted before training; run the same command again.", file=sys.stderr)
         return 130
     except Stopped as error:
-        if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
+        if is_first():
             print(f"mmcs-train: {error}", file=sys.stderr)
         return error.exit_code
     except Exception as error:
@@ -111,10 +111,14 @@ def launch(config: dict[str, Any], folder: Path, *, among: Path | None = None) -
     Raises:
         UserError, DataError: the run cannot start. Stopped: a signal ended it.
     """
+    from mmcs.config_values import check_values
+
+    config = {"overwrite": False, **config}
+    check_values(config)
     from mmcs.model.start import pinned
     from mmcs.preempt import listening
 
-    config = {"overwrite": False, **config, "model": pinned(config["model"])}
+    config["model"] = pinned(config["model"])
     started = Started.here()
     if started is not None:
         started.check(config["trainer"], processes_per_node(config))
@@ -195,6 +199,7 @@ def run(config: dict[str, Any], folder: Path) -> Outcome:
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
     from mmcs.assemble import assemble, write_config
+    from mmcs.loggers import log_config
     from mmcs.preempt import deferred, received_here, stopped, take_over
 
     parts = assemble({key: value for key, value in config.items() if key != "overwrite"}, folder)
@@ -205,6 +210,7 @@ def run(config: dict[str, Any], folder: Path) -> Outcome:
             clear(folder)
         (folder / STATUS).unlink(missing_ok=True)  # of the run that is continued
         write_config(parts.config, folder)
+        log_config(trainer.loggers, parts.config)
     try:
         with disk_errors(folder):
             with deferred():
@@ -221,10 +227,21 @@ def run(config: dict[str, Any], folder: Path) -> Outcome:
             trainer.global_step,
         ) from None
     except BaseException as error:
+        if _is_of_settings(error):
+            error = UserError(f"lightning refuses the settings: {' '.join(str(error).splitlines()[0].split())}")
         vars(error)["step"] = trainer.global_step  # for ``status.json``
-        raise
+        raise error
     speeds = (getattr(callback, "samples_per_second", None) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     return Outcome(objective, trainer.global_step, next(filter(None, speeds), None))
+
+
+def _is_of_settings(error: BaseException) -> bool:
+    """Whether Lightning raised ``error`` because of settings that it could not check before it had seen the data."""
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+    of_value = isinstance(error, ValueError) and "`val_check_interval`" in str(error)
+    of_metric = isinstance(error, RuntimeError) and "conditioned on metric" in str(error)
+    return of_value or of_metric or isinstance(error, MisconfigurationException)
 
 
 def _finish(parts: Run) -> float | None:

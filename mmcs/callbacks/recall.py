@@ -21,7 +21,7 @@ from mmcs.errors import UserError
 from mmcs.evaluation.suites import Suite
 from mmcs.evaluation.validation import Key, ValidationRanks, forget_validations_after, write_validation
 from mmcs.model.random_weights import random_towers
-from mmcs.retrieval.languages import language_means
+from mmcs.retrieval.languages import language_means, language_sets
 from mmcs.retrieval.metric import QueryRanks, Retrieval, RetrievalRecall
 from mmcs.stream.batch import stable_id
 
@@ -133,6 +133,17 @@ def _log(trainer: Trainer, module: LightningModule, suite: str, per_language: Fi
     elif trainer.is_global_zero:
         told = ", ".join(f"{key} {100 * value:.1f}" for key, value in shown.items())
         print(f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}: {suite} R@10 in %: {told}", flush=True)
+
+
+def figure_names(suites: Sequence[Suite], seen: Collection[str]) -> list[str]:
+    """The names of all figures that ``RecallPerLanguage`` may log."""
+    return [
+        f"val/{suite.name}/{group}/{task}_recall@{k}"
+        for suite in suites
+        for group in (*suite.languages, *language_sets(suite.languages, seen))
+        for task in ("image_retrieval", "text_retrieval")
+        for k in (1, 5, 10)
+    ]
 
 
 def _boards(trainer: Trainer) -> list[TensorBoardLogger]:

@@ -17,6 +17,7 @@ import torch
 
 from mmcs.common.language_tags import find_language, find_languages, language_tag, languages_of, tag_of
 from mmcs.errors import DataError, UserError
+from mmcs.evaluation.trec import NAME as FILE_NAME
 from mmcs.model.towers import Preprocess
 from mmcs.retrieval.languages import ENGLISH
 from mmcs.stream.batch import stable_id
@@ -115,13 +116,15 @@ def open_suites(
         images: extensions of pictures, the preferred first; None: the usual ones.
 
     Raises:
-        UserError: shards that do not exist; none of ``languages`` in a suite. DataError: a suite without captions.
+        UserError: a name that names no file; shards that do not exist; none of ``languages`` in a suite. DataError: a suite without captions.
     """
     opened = []
     access = access or Access()
     wanted = None if languages is None else list(dict.fromkeys(map(language_tag, languages)))
     served: set[str] = set()
     for name, patterns in suites.items():
+        if not FILE_NAME.fullmatch(str(name)):
+            raise UserError(f"the suite name {name!r} names files: use letters, digits, '_' and '-'.")
         shards = [shard for own, _ in open_sources(patterns, access, images, f"suite {name}") for shard in own]
         dropped = DropCounter()
         has = sorted(set(languages_of(captions_per_language(shards, access, dropped)).values()))

@@ -178,7 +178,7 @@ class ContrastiveModule(LightningModule):
             eps=self.optim["eps"],
             fused=fused,
         )
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = self.trainer.estimated_stepping_batches  # infinite where only the clock ends training
         schedule = learning_rate(self.optim["schedule"], self.optim["warmup"], steps)
         scheduler = Schedule(optimizer, schedule)
         keep_settings(optimizer)
@@ -213,7 +213,7 @@ def number_of_chunks(batch_size: int, chunk_size: int | None) -> int:
     return math.ceil(batch_size / chunk_size)
 
 
-def learning_rate(schedule: str, warmup: float, steps: int) -> Callable[[int], float]:
+def learning_rate(schedule: str, warmup: float, steps: float) -> Callable[[int], float]:
     """Factor of the learning rate at a step: linear warm-up, then "cosine" to 0 at ``steps`` or "constant".
 
     ``warmup``: a number of steps, or below 1 a share of ``steps``.
@@ -225,7 +225,7 @@ def learning_rate(schedule: str, warmup: float, steps: int) -> Callable[[int], f
         raise UserError(f"optim.schedule is one of cosine, constant; got {schedule!r}.")
     if warmup < 0:
         raise UserError(f"optim.warmup is a number of steps, or a share of all steps below 1; got {warmup}.")
-    warm = round(warmup * steps) if warmup < 1 else int(warmup)
+    warm = round(warmup * steps) if 0 < warmup < 1 else int(warmup)
 
     def factor(step: int) -> float:
         if step < warm:

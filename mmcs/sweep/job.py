@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mmcs.config import compose_config, run_config
+from mmcs.config_values import check_values
 from mmcs.errors import MmcsError, UserError
 
 
@@ -82,6 +83,7 @@ def compose_job(
 
 def _config(composed: DictConfig, resume: bool) -> dict[str, Any]:
     config = run_config(composed)
+    check_values(config)
     if resume:
         config = _continuing(config)
     if config["trainer"].get("num_nodes", 1) != 1:
