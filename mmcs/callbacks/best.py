@@ -49,6 +49,7 @@ class KeepBest(ModelCheckpoint):
         )
         self.last_score: float | None = None  # of the last validation
         self.validated = -1  # the step it was at
+        self._trained = False
 
     @property
     def state_key(self) -> str:
@@ -94,19 +95,32 @@ class KeepBest(ModelCheckpoint):
             return usual(fetcher) or (trainer.enable_validation and _is_last_step(trainer))
 
         def run_and_validate() -> None:
+            completed = fit.epoch_progress.current.completed
             run()
-            # Training was stopped at the end of an epoch, or had nothing left to do when it was resumed.
-            if trainer.enable_validation and trainer.global_step and self.validated != trainer.global_step:
-                trainer.validating = True
-                epoch.val_loop.run()
-                trainer.training = True
+            if (
+                not self._trained
+            ):  # a resumed run that had nothing left to train: its checkpoint is to hold what it held
+                fit.epoch_progress.current.completed = completed
+                self._validate(trainer)
 
         epoch._should_check_val_fx = validates  # type: ignore[method-assign, assignment]
         fit.run = run_and_validate  # type: ignore[method-assign]
 
+    def _validate(self, trainer: Trainer) -> None:
+        if trainer.enable_validation and trainer.global_step and self.validated != trainer.global_step:
+            trainer.validating = True
+            trainer.fit_loop.epoch_loop.val_loop.run()
+            trainer.training = True
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.should_stop and trainer.fit_loop._can_stop_early:  # as another callback has just decided
+            self._validate(trainer)
+        super().on_train_epoch_end(trainer, pl_module)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Removes what training is about to make anew: later checkpoints than the one it starts at, and what WiSE-FT had chosen."""
         super().on_train_start(trainer, pl_module)
+        self._trained = True
         if not trainer.is_global_zero:
             return
         folder = Path(str(self.dirpath))
@@ -133,8 +147,7 @@ def _is_last_step(trainer: Trainer) -> bool:
     fit, epoch = trainer.fit_loop, trainer.fit_loop.epoch_loop
     if epoch._should_accumulate():
         return False
-    if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
-        return True
-    if trainer.max_epochs not in (None, -1) and epoch._num_ready_batches_reached():
-        return trainer.current_epoch + 1 >= trainer.max_epochs
-    return trainer.should_stop and fit._can_stop_early
+    steps_done = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
+    epochs_done = trainer.max_epochs not in (None, -1) and trainer.current_epoch + 1 >= trainer.max_epochs
+    stopped = trainer.should_stop and fit._can_stop_early
+    return steps_done or stopped or (epochs_done and epoch._num_ready_batches_reached())

@@ -82,7 +82,11 @@ class KeepLast(Checkpoint):
             self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._agreement is not None and not trainer.sanity_checking and not trainer.is_last_batch:
+        if trainer.sanity_checking:
+            return
+        if self._agreement is None:  # nothing was left to train
+            trainer.save_checkpoint(self.path, weights_only=False)
+        elif not trainer.is_last_batch:
             self._ask()
             self._save(trainer)
 

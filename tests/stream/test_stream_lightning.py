@@ -244,28 +244,54 @@ def test_training_ends_with_a_validation(shards, tmp_path, options, expected):
         assert {note[0] for note in whole[len(again) :]} <= {"epoch ends"}
 
 
-class StopAtEpochEnd(Callback):
+class Stop(Callback):
+    """Stops training as other callbacks do, within or at the end of an epoch."""
+
+    def __init__(self, step: int, at_epoch_end: bool) -> None:
+        self.step, self.at_epoch_end = step, at_epoch_end
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        trainer.should_stop |= trainer.global_step == self.step and not self.at_epoch_end
+
     def on_train_epoch_end(self, trainer, pl_module):
-        trainer.should_stop = True
+        trainer.should_stop |= trainer.global_step == self.step and self.at_epoch_end
 
 
-def test_a_run_that_is_stopped_is_validated_too(shards, tmp_path):
+@pytest.mark.parametrize(("step", "at_epoch_end"), [(3, False), (5, False), (5, True), (7, False)])
+def test_a_run_that_is_stopped_is_validated_and_can_be_continued(shards, tmp_path, step, at_epoch_end):
+    options = {"check_val_every_n_epoch": 10, "max_epochs": 3}
     best = KeepBest(tmp_path, "score")
-    notes = fit(streams(shards), [StopAtEpochEnd(), best, KeepLast(tmp_path, 99)], check_val_every_n_epoch=10)
-    assert validated(notes) == [5] and best.last_score == 5
+    notes = fit(streams(shards), [Stop(step, at_epoch_end), best, KeepLast(tmp_path, 99)], **options)
+    assert validated(notes) == [step] and best.last_score == step
+    expected = [note for note in fit(streams(shards), **options) if note[0] == "step"]
+    for name in ("last", f"best-step={step}"):
+        keep = [KeepBest(tmp_path / "x", "score"), KeepLast(tmp_path / "x", 99)]
+        again = fit(streams(shards), keep, tmp_path / f"{name}.ckpt", **options)
+        assert [note for note in again if note[0] == "step"] == expected, name
+        assert validated(again) == [step, 15]
 
 
-def test_a_run_that_has_nothing_left_to_train_is_validated_once(shards, tmp_path):
-    fit(streams(shards), [KeepBest(tmp_path, "score"), KeepAll(tmp_path, 1)], check_val_every_n_epoch=10, max_steps=8)
-    early = sorted(tmp_path.glob("0*.ckpt"))[2]
-    for name, checkpoint, expected in (("a", early, [3]), ("b", tmp_path / "a/best-step=3.ckpt", [3])):
-        best = KeepBest(tmp_path / name, "score")
-        notes = fit(streams(shards), [best, KeepLast(tmp_path / name, 99)], checkpoint, max_steps=3, max_epochs=-1)
-        assert validated(notes) == expected and best.last_score == 3
-    # What it wrote holds the place in the data.
-    longer = fit(streams(shards), [KeepLast(tmp_path / "c", 99)], tmp_path / "a/best-step=3.ckpt", max_steps=8)
-    expected = fit(streams(shards), max_steps=8)
-    assert [note for note in longer if note[0] == "step"] == [note for note in expected if note[0] == "step"]
+ENDS = {
+    "within an epoch": (2, {"max_steps": 3, "max_epochs": -1}),
+    "at its end": (4, {"max_epochs": 1}),
+    "later": (6, {"max_steps": 7}),
+}
+
+
+@pytest.mark.parametrize(("place", "end"), ENDS.values(), ids=ENDS)
+def test_a_run_that_has_nothing_left_to_train_is_validated_once(shards, tmp_path, place, end):
+    """What it writes can be resumed as what it read."""
+    options = {"check_val_every_n_epoch": 10, "max_epochs": 2}
+    expected = fit(streams(shards), [KeepAll(tmp_path, 1)], **options)
+    early, step = sorted(tmp_path.glob("0*.ckpt"))[place], place + 1
+    folder = tmp_path / "a"
+    for checkpoint in (early, folder / f"best-step={step}.ckpt", folder / "last.ckpt"):
+        best = KeepBest(folder, "score")
+        notes = fit(streams(shards), [best, KeepLast(folder, 99)], checkpoint, **{**options, **end})
+        assert validated(notes) == [step] and best.last_score == step
+    for checkpoint in (folder / f"best-step={step}.ckpt", folder / "last.ckpt"):
+        longer = fit(streams(shards), [KeepLast(tmp_path / "c", 99)], checkpoint, **options)
+        assert [note for note in longer if note[0] == "step"] == [note for note in expected if note[0] == "step"]
 
 
 def test_steps_are_counted_on_where_the_end_was_validated(shards, tmp_path):
