@@ -39,7 +39,7 @@ from mmcs.model.teacher import Teacher
 from mmcs.model.towers import Towers
 from mmcs.model.wise_ft import check_alphas
 from mmcs.resume import WholeCheckpoints, check_resume, guard_restore
-from mmcs.started import is_first
+from mmcs.started import cluster_environment, is_first
 from mmcs.stream.exclude import LeaveOut
 from mmcs.stream.mixture import open_sources
 
@@ -217,7 +217,7 @@ def _trainer(settings: dict[str, Any], folder: Path, callbacks: list[Callback], 
             default_root_dir=folder,
             callbacks=callbacks,
             logger=loggers,
-            plugins=[WholeCheckpoints()],
+            plugins=[WholeCheckpoints(), *cluster_environment()],
             use_distributed_sampler=False,
         )
     except (TypeError, ValueError, MisconfigurationException) as error:

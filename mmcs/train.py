@@ -29,7 +29,7 @@ from mmcs.run_folder import (
     unfinished,
     write_status,
 )
-from mmcs.started import Started, is_first
+from mmcs.started import Started, check_srun, is_first
 
 if TYPE_CHECKING:
     from mmcs.assemble import Run
@@ -122,7 +122,9 @@ def launch(config: dict[str, Any], folder: Path, *, among: Path | None = None) -
     started = Started.here()
     if started is not None:
         started.check(config["trainer"], processes_per_node(config))
-    elif (config["trainer"].get("num_nodes") or 1) != 1:
+    else:
+        check_srun()
+    if started is None and (config["trainer"].get("num_nodes") or 1) != 1:
         raise UserError(
             f"trainer.num_nodes={config['trainer']['num_nodes']}: on several nodes torchrun or srun starts the processes, "
             "such as torchrun --nnodes 2 --nproc-per-node 8 train.py …"

@@ -39,7 +39,7 @@ COMMAND = ("-m", "mmcs.train", "--job")  # and the folder
 #: What a launcher of processes leaves in the environment: a job that saw it would take itself for a rank of another run.
 _OF_A_TREE = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "MASTER_ADDR",
               "MASTER_PORT", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "PL_GLOBAL_SEED")  # fmt: skip
-_PREFIXES = ("TORCHELASTIC_", "ROLE_", "GROUP_WORLD")
+_PREFIXES = ("TORCHELASTIC_", "ROLE_", "GROUP_WORLD", "SLURM_STEP")
 #: Settings that may change when a run is continued: they do not affect what has been learnt.
 _MAY_DIFFER = ("trainer", "eval", "callbacks", "logger")
 _SECONDS_FOR_A_CHECKPOINT = 600.0

@@ -15,7 +15,6 @@ from killed_runs import arguments, by_step, environment, processes_of, wait_for
 from mmcs.errors import UserError
 from mmcs.model.checkpoint import load_model
 from mmcs.run_folder import held, read_status, unfinished, write_status
-from mmcs.started import Started
 
 
 def run(world: Path, folder: Path, records: Path, *more: str, ranks: int = 1) -> subprocess.Popen[bytes]:
@@ -72,20 +71,3 @@ def test_the_newest_run_of_this_configuration_that_has_not_completed(tmp_path):
     assert unfinished(tmp_path, config) == tmp_path / "1"
     assert unfinished(tmp_path, {**config, "seed": 2}) is None
     assert json.loads((tmp_path / "0/status.json").read_text())["code"] == 0
-
-
-@pytest.mark.parametrize(
-    ("environment", "trainer", "sentence"),
-    [
-        ({"TORCHELASTIC_RUN_ID": "a", "RANK": "1", "WORLD_SIZE": "4", "GROUP_WORLD_SIZE": "2"}, {"devices": 2}, "devices=2 trainer.num_nodes=2"),
-        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "16", "SLURM_NNODES": "2"}, {"devices": 8, "num_nodes": 1}, "srun has started 16"),
-    ],
-)  # fmt: skip
-def test_what_was_started_must_be_what_is_configured(monkeypatch, environment, trainer, sentence):
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    started = Started.here()
-    assert started is not None
-    with pytest.raises(UserError, match=sentence):
-        started.check(trainer, trainer["devices"])
-    started.check({"devices": trainer["devices"], "num_nodes": 2}, trainer["devices"])
