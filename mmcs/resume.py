@@ -21,7 +21,7 @@ from mmcs.errors import DataError, UserError
 from mmcs.files import settled
 from mmcs.model.checkpoint_file import read_checkpoint, write_checkpoint
 from mmcs.model.damage import guarded
-from mmcs.model.run_checkpoints import FOLDER, LAST, check_good, good_checkpoints
+from mmcs.model.run_checkpoints import FOLDER, LAST, check_good, good_checkpoints, read_place
 from mmcs.model.sharded_checkpoint import REST
 
 #: Settings that decide what a checkpoint's weights are; whatever else is given on resume takes effect.
@@ -42,12 +42,12 @@ _FREE = (
 )
 
 
-def checkpoint_of(resume: str | None, folder: Path, tell: Callable[[str], None] = lambda note: None) -> Path | None:
+def checkpoint_of(resume: str | None, folder: Path, warn: Callable[[str], None] = lambda sentence: None) -> Path | None:
     """The checkpoint that ``resume`` names: a file or folder of parts, a run's folder (its last), or "auto" (of the run's own
     ``folder``: the last, or the newest good one where that is damaged; None where it has none yet).
 
     Args:
-        tell: called with a sentence where a damaged checkpoint is passed over.
+        warn: called with a sentence where a damaged checkpoint is passed over.
 
     Raises:
         UserError: there is none. DataError: it is damaged.
@@ -55,7 +55,7 @@ def checkpoint_of(resume: str | None, folder: Path, tell: Callable[[str], None] 
     if resume is None:
         return None
     if resume == "auto":
-        return _newest_good(folder, tell)
+        return _newest_good(folder, warn)
     path = Path(resume).expanduser().absolute()
     is_run = path.is_dir() and not (path / REST).is_file()
     found = settled(path / FOLDER / LAST) if is_run else path
@@ -69,7 +69,7 @@ def checkpoint_of(resume: str | None, folder: Path, tell: Callable[[str], None] 
     return found
 
 
-def _newest_good(folder: Path, tell: Callable[[str], None]) -> Path | None:
+def _newest_good(folder: Path, warn: Callable[[str], None]) -> Path | None:
     last = settled(folder / FOLDER / LAST)
     wrong = f"{last} is missing."
     if last.exists():
@@ -81,7 +81,7 @@ def _newest_good(folder: Path, tell: Callable[[str], None]) -> Path | None:
     good = good_checkpoints(folder / FOLDER)
     if good:
         step, path = good[0]
-        tell(f"{wrong} The run resumes from {path} (step {step}).")
+        warn(f"{wrong} The run resumes from {path} (step {step}).")
         return path
     if last.exists():
         raise DataError(f"{wrong} {_instead(good, 'remove it')}")
@@ -101,7 +101,7 @@ def check_resume(checkpoint: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         UserError: it is none to resume from, its run had other settings that cannot change, or training has gone further
             than ``config`` allows. DataError: it is damaged.
     """
-    content = check_good(checkpoint)
+    content = read_place(checkpoint)
     trainer = config["trainer"]
     accumulated = trainer.get("accumulate_grad_batches") or 1
     batches = content["loops"]["fit_loop"]["epoch_loop.batch_progress"]
@@ -120,9 +120,9 @@ def _check_settings(checkpoint: Path, before: Mapping[str, Any], now: Mapping[st
     decided = [key for key in new if _matches(key, _DECIDED) and not _matches(key, _FREE)]
     changed = [key for key in decided if key in old and not _same(old[key], new[key])]
     if changed:
-        told = ", ".join(f"{key}={_shown(new[key])} (was {_shown(old[key])})" for key in changed)
+        changes = ", ".join(f"{key}={_shown(new[key])} (was {_shown(old[key])})" for key in changed)
         raise UserError(
-            f"resume cannot change what the weights of {checkpoint} are: {told}. Keep the run's own values, or start a new run "
+            f"resume cannot change the model or the loss of {checkpoint}: {changes}. Keep the run's own values, or start a new run "
             f"from the weights: leave resume out and set model.pretrained={checkpoint}."
         )
 

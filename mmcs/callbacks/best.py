@@ -1,6 +1,6 @@
 """``checkpoints/best-step=N.ckpt``: the checkpoints with the best monitored figures, and a validation at the end of training.
 
-``last.ckpt`` is ``mmcs.callbacks.last``'s. Which checkpoint is the best is asked of ``mmcs.model.run_checkpoints``.
+``last.ckpt`` is ``mmcs.callbacks.last``'s. ``mmcs.model.run_checkpoints`` reads which one is the best.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ class KeepBest(ModelCheckpoint):
             if (folder / name).exists()
         }
         state = checkpoint["callbacks"].get(self.state_key) or {}
-        self.last_score, self.validated = state.get("last_score"), state.get("validated", -1)
+        score, step = state.get("last_score"), state.get("validated")
+        self.last_score = score if isinstance(score, float) else None
+        self.validated = step if isinstance(step, int) else -1
         if self.best_k_models:
             self.best_model_path = max(self.best_k_models, key=self.best_k_models.__getitem__)
             self.best_model_score = self.best_k_models[self.best_model_path]
@@ -97,10 +99,10 @@ class KeepBest(ModelCheckpoint):
         def run_and_validate() -> None:
             completed = fit.epoch_progress.current.completed
             run()
-            if (
-                not self._trained
-            ):  # a resumed run that had nothing left to train: its checkpoint is to hold what it held
-                fit.epoch_progress.current.completed = completed
+            if not self._trained:  # the run was resumed at its end
+                fit.epoch_progress.current.completed = (
+                    completed  # a checkpoint written now holds the place that was read
+                )
                 self._validate(trainer)
 
         epoch._should_check_val_fx = validates  # type: ignore[method-assign, assignment]
@@ -118,7 +120,7 @@ class KeepBest(ModelCheckpoint):
         super().on_train_epoch_end(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Removes what training is about to make anew: later checkpoints than the one it starts at, and what WiSE-FT had chosen."""
+        """Removes checkpoints that training will write again: those after its first step, and the choice of WiSE-FT."""
         super().on_train_start(trainer, pl_module)
         self._trained = True
         if not trainer.is_global_zero:

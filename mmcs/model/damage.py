@@ -1,4 +1,4 @@
-"""What a damaged or forged checkpoint is told as: checksums, and one sentence for whatever reading it raises."""
+"""Verifies the checksums of checkpoints, and turns whatever reading a damaged or forged one raises into one sentence."""
 
 from __future__ import annotations
 

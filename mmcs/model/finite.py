@@ -36,7 +36,7 @@ def check_weights(content: Mapping[str, Any], step: int, processes: int = 1) -> 
     """Refuses to write a checkpoint with weights that are not finite.
 
     Args:
-        content: what is about to be written. step: the steps taken so far.
+        content: of the checkpoint to write. step: the steps taken so far.
         processes: of which each has a part of the weights, and calls this; 1: every process has them all.
 
     Raises:
@@ -76,7 +76,7 @@ class LossWatch:
             self.settle()
 
     def settle(self) -> None:
-        """Looks at what is left to look at.
+        """Checks the loss that is still to be checked, if any.
 
         Raises:
             MmcsError: the loss is NaN or infinite.
@@ -87,8 +87,8 @@ class LossWatch:
         self._before = None
         if event is not None:
             event.synchronize()
-        told = dict(zip(names, values.tolist(), strict=True))
+        terms = dict(zip(names, values.tolist(), strict=True))
         if not values[names.index("loss")].isfinite():
             raise MmcsError(
-                f"the loss is not finite at step {step} ({', '.join(f'{n} {v:.4g}' for n, v in told.items())}): {_ADVICE}"
+                f"the loss is not finite at step {step} ({', '.join(f'{n} {v:.4g}' for n, v in terms.items())}): {_ADVICE}"
             )

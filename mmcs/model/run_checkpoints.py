@@ -2,7 +2,7 @@
 
 Names and scores are read from the checkpoints themselves (``mmcs.callbacks.best`` puts them there), never paths: a run's
 folder may be moved or copied, and uses its own files. Evaluation, export, the model card, WiSE-FT and the end of training
-all ask ``best_checkpoint``.
+all use ``best_checkpoint``.
 """
 
 from __future__ import annotations
@@ -106,23 +106,34 @@ def check_good(path: Path) -> dict[str, Any]:
         UserError: no such file, or none to resume from. DataError: damaged, or with weights that are not finite.
     """
     verify_checkpoint(path)
+    content = read_place(path)
+    if name := name_of_not_finite(content):
+        raise DataError(f"checkpoint {path} cannot be used: {name} is not finite.")
+    return content
+
+
+def read_place(path: Path) -> dict[str, Any]:
+    """The plain values of a checkpoint that holds a place in a run; checksums and weights are not looked at.
+
+    Raises:
+        UserError: no such file, or it holds weights alone. DataError: malformed.
+    """
     content = read_plain(path)
     if "loops" not in content or "optimizer_states" not in content:
         raise UserError(f"{path} holds weights only: there is no place in a run to resume from.")
     try:
-        assert not tensors_in(content["loops"])
+        if tensors_in(content["loops"]):
+            raise TypeError("tensors in the place of numbers")
         loop = content["loops"]["fit_loop"]
         batches, epochs = loop["epoch_loop.batch_progress"], loop["epoch_progress"]["current"]
         numbers = [content["global_step"], batches["current"]["ready"], epochs["processed"]]
         for place in loop["state_dict"].get("combined_loader", ()):
             numbers += [place["epoch"], place["consumed"], place["total"], place["batch"]]
         fits = all(type(number) is int for number in numbers) and isinstance(batches["is_last_batch"], bool)
-    except (AssertionError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         fits = False
     if not fits:
         raise DataError(f"checkpoint {path} is malformed: its place in training cannot be read.")
-    if name := name_of_not_finite(content):
-        raise DataError(f"checkpoint {path} cannot be used: {name} is not finite.")
     return content
 
 

@@ -35,7 +35,7 @@ def checkpoint_at(text: str | None) -> Path | None:
         try:
             read_plain(path)
             return path.absolute()
-        except (DataError, UserError):  # of another program, perhaps: whoever reads its weights says what is wrong
+        except (DataError, UserError):  # perhaps of another program: reading its weights raises the error
             return None
     return None
 
