@@ -1,8 +1,11 @@
-"""Training, results, evaluation, export and WiSE-FT agree on a run's best checkpoint, also of a run that was moved or resumed."""
+"""Training, results, evaluation, export and WiSE-FT agree on a run's best checkpoint, also of a run that was moved or resumed, or
+whose disk was full.
+"""
 
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -77,3 +80,23 @@ def test_a_run_shorter_than_the_interval_of_validations_is_validated_and_wise_ft
     assert results["checkpoint"] == {"file": "best-wise_ft.ckpt", "step": 5}
     last = torch.load(tmp_path / "a/checkpoints/last.ckpt", weights_only=True)["callbacks"]["KeepBest"]
     assert last["validated"] == 5 and last["last_score"] == pytest.approx(points["points"][1][points["monitor"]])
+
+
+def test_a_run_whose_disk_is_full_ends_in_a_sentence_and_can_be_resumed(world, tmp_path, quick, capfd):
+    """No file can be longer than a megabyte, as a checkpoint is: to a writer the same as a full disk."""
+    folder = tmp_path / "a"
+    assert train(world, folder, "trainer.max_epochs=1") == 0
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, before[1]))
+    try:
+        assert train(world, folder, "resume=auto") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    error = [line for line in capfd.readouterr().err.splitlines() if line.startswith("mmcs: error")]
+    assert (
+        len(error) == 1 and f"{folder}/checkpoints/" in error[0] and ".ckpt" in error[0] and ".partial" not in error[0]
+    )
+    assert not list(folder.rglob("*.partial"))
+    assert json.loads((folder / "status.json").read_text())["status"] == "failed"
+    assert train(world, folder, "resume=auto") == 0
+    assert told(folder)[0]["step"] == 10
